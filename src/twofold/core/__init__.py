@@ -1,0 +1,41 @@
+"""The eight nouns of Twofold, the errors, and how options are read. Depends on numpy and polars only."""
+
+from twofold.core.artifact import Artifact
+from twofold.core.dataset import Dataset
+from twofold.core.event import Event
+from twofold.core.history import Histories
+from twofold.core.ids import Id, IdMap
+from twofold.core.ladder import Ladder, Rung
+from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
+from twofold.core.query import Batch, Evidence, Query
+from twofold.core.scores import Candidates, DenseScores, Scores, SparseScores
+from twofold.core.slate import Pick, Slate
+from twofold.core.stage import Contribution, Fuser, Retriever, Stage
+
+__all__ = [
+    "Artifact",
+    "Batch",
+    "Candidates",
+    "Contribution",
+    "Dataset",
+    "DenseScores",
+    "Event",
+    "Evidence",
+    "Fuser",
+    "Histories",
+    "Id",
+    "IdMap",
+    "Ladder",
+    "Pick",
+    "Pipeline",
+    "Progress",
+    "Query",
+    "Recipe",
+    "Retriever",
+    "Rung",
+    "Scores",
+    "Slate",
+    "SparseScores",
+    "Stage",
+    "Weights",
+]

@@ -1,0 +1,147 @@
+"""`Dataset`: interactions, items and users, as the caller named them, checked and cleaned."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from twofold.core.errors import DataError
+from twofold.core.history import Histories
+from twofold.core.ids import Codes, IdMap
+
+__all__ = ["Dataset"]
+
+LOG = ("indptr", "items", "values", "timestamps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A catalogue, its users, and what they did.
+
+    Tables are aligned with codes: row c of `items` is the item with code c, row c of `users` and
+    row c of `log` belong to the user with code c. Items without events, users without a profile
+    and events for items that no catalogue describes all have their row.
+    """
+
+    item_ids: IdMap
+    user_ids: IdMap
+    items: pl.DataFrame
+    """One row an item: `item` (the caller's id), `title` and `text` (String, may be null), `categories`
+    (List[String]) and any typed attributes."""
+    users: pl.DataFrame
+    """One row a user: `user` (the caller's id) and any attributes."""
+    log: Histories
+    """One row a user: all their events, the oldest first."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the data came from and what cleaning did, for reports; does not enter the fingerprint."""
+
+    def __post_init__(self) -> None:
+        if not (len(self.items) == len(self.item_ids) and len(self.users) == len(self.user_ids) == len(self.log)):
+            raise ValueError("the tables of items and users must be aligned with their ids and with the log")
+
+    @property
+    def interactions(self) -> pl.DataFrame:
+        """The log with the caller's ids: `user`, `item`, `timestamp` (ms), `value`."""
+        return pl.DataFrame(
+            {
+                "user": self.user_ids.ids.gather(self.log.rows),
+                "item": self.item_ids.ids.gather(self.log.items.astype(np.int64)),
+                "timestamp": self.log.timestamps,
+                "value": self.log.values,
+            }
+        )
+
+    @property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """Likes of each item, shape [items]."""
+        return np.bincount(self.log.items[self.log.values > 0], minlength=len(self.items)).astype(np.int64)
+
+    def with_log(self, log: Histories) -> "Dataset":
+        """Return the same catalogue and users with another log."""
+        return replace(self, log=log)
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of ids, log and catalogue, as hexadecimal digits."""
+        digest = hashlib.sha256()
+        for ids in (self.item_ids.ids, self.user_ids.ids):
+            digest.update("\n".join(map(str, ids)).encode())
+        for array in (self.log.indptr, self.log.items, self.log.values, self.log.timestamps):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(self.items.write_ndjson().encode())
+        return digest.hexdigest()
+
+    def titles(self, codes: Codes) -> list[str]:
+        """Return the titles of items; an item without one is called by its id."""
+        named = self.items["title"].gather(codes.astype(np.int64))
+        return [title if title else str(id_) for title, id_ in zip(named, self.item_ids.decode(codes), strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """Write everything into a new folder, as Arrow files that can be memory-mapped, npy and JSON."""
+        folder.mkdir()
+        for name, frame in self._frames().items():
+            frame.write_ipc(folder / f"{name}.arrow", compression="uncompressed")
+        for name in LOG:
+            np.save(folder / f"{name}.npy", getattr(self.log, name), allow_pickle=False)
+        (folder / "provenance.json").write_text(json.dumps(self.provenance, ensure_ascii=False), encoding="utf-8")
+
+    def _frames(self) -> dict[str, pl.DataFrame]:
+        ids = {"item_ids": self.item_ids.ids.to_frame(), "user_ids": self.user_ids.ids.to_frame()}
+        return {**ids, "items": self.items, "users": self.users}
+
+    @classmethod
+    def load(cls, folder: Path) -> "Dataset":
+        """Read what `save` wrote."""
+        frames = {name: pl.read_ipc(folder / f"{name}.arrow") for name in ("item_ids", "user_ids", "items", "users")}
+        log = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in LOG}
+        return cls(
+            item_ids=IdMap(frames["item_ids"]["id"]),
+            user_ids=IdMap(frames["user_ids"]["id"]),
+            items=frames["items"],
+            users=frames["users"],
+            log=Histories(**log),
+            provenance=json.loads((folder / "provenance.json").read_text(encoding="utf-8")),
+        )
+
+    def eligible(self, filters: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+        """Return which items pass all filters, shape [items].
+
+        A filter names a column of `items` and gives a value to equal, a list of values of which one must
+        hold, or a table with `min` and/or `max` (inclusive). In a list column such as `categories`, one
+        element that matches is enough. An item without a value does not pass.
+
+        Raises:
+            DataError: a column is unknown, or cannot be compared with the value.
+        """
+        mask = np.ones(len(self.items), bool)
+        for name, wanted in filters.items():
+            if name not in self.items.columns:
+                raise DataError(
+                    f"the filter names {name!r}, which no item has; filter by one of {', '.join(self.items.columns)}."
+                )
+            try:
+                passed = self.items.select(_condition(pl.col(name), self.items.schema[name] == pl.List, wanted))
+            except (pl.exceptions.PolarsError, TypeError):
+                raise DataError(
+                    f"the filter {name} = {wanted!r} does not fit a column of {self.items.schema[name]}; "
+                    "give a value of that type."
+                ) from None
+            mask &= passed.to_series().fill_null(False).to_numpy()
+        return mask
+
+
+def _condition(column: pl.Expr, listed: bool, wanted: Any) -> pl.Expr:
+    if listed:
+        return column.list.eval(_condition(pl.element(), False, wanted)).list.any()
+    if isinstance(wanted, Mapping):
+        low, high = wanted.get("min"), wanted.get("max")
+        bounds = [column >= low] * (low is not None) + [column <= high] * (high is not None)
+        return pl.all_horizontal(bounds) if bounds else column.is_not_null()
+    if isinstance(wanted, list | tuple | set | frozenset):
+        return column.is_in(list(wanted))
+    return column.eq(wanted)

@@ -1,0 +1,62 @@
+"""Every error that Twofold raises on purpose.
+
+    TwofoldError
+    ├── ConfigError (ValueError)     a recipe or an option is wrong
+    ├── DataError (ValueError)       interactions, items or users cannot be read
+    ├── QueryError (ValueError)      a query cannot be answered as it stands
+    ├── ArtifactError (OSError)      a fitted pipeline on disk is missing, altered or cannot be written
+    └── MissingExtraError (ImportError)   an optional dependency is not installed
+
+A message is one sentence: what was wrong, where, and what to do about it. Programs that
+embed Twofold catch `TwofoldError`; the command line prints its message and exits with 1.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ArtifactError",
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "QueryError",
+    "TwofoldError",
+    "nearest",
+]
+
+
+class TwofoldError(Exception):
+    """Base class of every error that Twofold raises on purpose."""
+
+
+class ConfigError(TwofoldError, ValueError):
+    """A recipe or an option has an unknown name or a value that cannot be used."""
+
+
+class DataError(TwofoldError, ValueError):
+    """Interactions, items or users cannot be read, or hold nothing usable."""
+
+
+class QueryError(TwofoldError, ValueError):
+    """A query asks for something that cannot be answered as it stands."""
+
+
+class ArtifactError(TwofoldError, OSError):
+    """A fitted pipeline on disk is missing, altered, of another format, or cannot be written."""
+
+
+class MissingExtraError(TwofoldError, ImportError):
+    """A feature needs a package that is not installed; the message names the command that cures it."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a mistyped name: the nearest known one, or all of them.
+
+    >>> nearest("regg", ["reg", "recency"])
+    "did you mean 'reg'?"
+    >>> nearest("zzz", ["reg", "recency"])
+    'known: recency, reg'
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"

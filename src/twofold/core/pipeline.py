@@ -1,0 +1,324 @@
+"""`Recipe` and `Pipeline`: stages in order; turns a Query into a Slate."""
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import numpy as np
+
+from twofold.core.artifact import Artifact
+from twofold.core.config import build, read_toml, table
+from twofold.core.dataset import Dataset
+from twofold.core.errors import ArtifactError, ConfigError, nearest
+from twofold.core.history import Histories
+from twofold.core.query import Batch, Evidence, Query
+from twofold.core.scores import Candidates
+from twofold.core.slate import Pick, Slate
+from twofold.core.stage import Fuser, Retriever, Stage, make_stage
+
+__all__ = ["Pipeline", "Progress", "Recipe", "Weights"]
+
+EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
+REASONS: tuple[tuple[Evidence, str], ...] = (("items", "like"), ("history", "because of"))
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """For each part of a query, which retrievers answer it, and how much each counts in the fusion."""
+
+    text: dict[str, float] = field(default_factory=dict)
+    items: dict[str, float] = field(default_factory=dict)
+    history: dict[str, float] = field(default_factory=dict)
+    nothing: dict[str, float] = field(default_factory=dict)
+
+    def of(self, evidence: Evidence) -> dict[str, float]:
+        """Return the weights for one part of a query."""
+        return getattr(self, evidence)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a pipeline is made of: the content of a TOML file.
+
+    Raises:
+        ConfigError: `evidence` names a retriever that `retrieve` does not have.
+    """
+
+    name: str
+    retrieve: dict[str, dict[str, Any]]
+    """Retrievers by a name of your choice; `kind` says which stage, the rest are its options."""
+    evidence: Weights
+    fuse: dict[str, Any] = field(default_factory=lambda: {"kind": "fusion"})
+    """The stage that makes one ranking of all."""
+    blend: float = 0.3
+    """How much the other evidence of a mixed query reorders what the first evidence found."""
+    recent: int = 1_000
+    """How many of a user's newest events count."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Options of cleaning; see `twofold.data.Cleaning`."""
+    split: dict[str, Any] = field(default_factory=dict)
+    """Options of the split for evaluation; see `twofold.data.Split`."""
+    tune: dict[str, Any] = field(default_factory=dict)
+    """How the weights of `evidence.history` are chosen on held-out data; see `twofold.flows`. Empty: as written."""
+
+    def __post_init__(self) -> None:
+        for evidence in EVIDENCE:
+            for name in self.evidence.of(evidence):
+                if name not in self.retrieve:
+                    raise ConfigError(f"[evidence.{evidence}] names {name!r}; {nearest(name, self.retrieve)}")
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Read a recipe from a TOML file.
+
+        Raises:
+            ConfigError: the file is missing, or something in it is unknown or out of range.
+        """
+        return build(cls, read_toml(path), path.name)
+
+    @classmethod
+    def from_table(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Make a recipe from a table, such as a manifest's.
+
+        Raises:
+            ConfigError: something in it is unknown or out of range.
+        """
+        return build(cls, values, "recipe")
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the recipe as plain values."""
+        return table(self)
+
+
+class Pipeline:
+    """Stages in order, described by a recipe; turns a Query into a Slate.
+
+    The first evidence that a query has, of text, items, history and nothing, says which items may be
+    in the slate; the other evidence reorders them. Where the evidence is about taste rather than a
+    search text, what is missing to k is filled with what is trending.
+    """
+
+    dataset: Dataset
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.retrievers: dict[str, Retriever] = {}
+        for name, options in recipe.retrieve.items():
+            retriever = make_stage(options, f"retrieve.{name}")
+            if not isinstance(retriever, Retriever):
+                raise ConfigError(f"[retrieve.{name}] is of kind {options['kind']!r}, which finds no items; change it.")
+            self.retrievers[name] = retriever
+        fuser = make_stage(recipe.fuse, "fuse")
+        if not isinstance(fuser, Fuser):
+            raise ConfigError(f"[fuse] is of kind {recipe.fuse['kind']!r}, which fuses nothing; change it.")
+        self.fuser = fuser
+        for evidence in EVIDENCE:
+            for name in recipe.evidence.of(evidence):
+                if evidence not in self.retrievers[name].evidence:
+                    raise ConfigError(
+                        f"[evidence.{evidence}] names {name!r}, which answers only "
+                        f"{' and '.join(self.retrievers[name].evidence)}; remove it there."
+                    )
+
+    def fit(
+        self, dataset: Dataset, *, rng: np.random.Generator | int | None = None, progress: Progress | None = None
+    ) -> Self:
+        """Fit every stage on a dataset and return self."""
+        rng = np.random.default_rng(rng)
+        stages = self._stages()
+        for done, (name, stage) in enumerate(stages.items()):
+            if progress:
+                progress(f"fit {name}", done, len(stages))
+            stage.fit(dataset, rng=rng)
+        if progress:
+            progress("fit", len(stages), len(stages))
+        self.dataset = dataset
+        return self
+
+    def run(self, query: Query) -> Slate:
+        """Answer one query.
+
+        Raises:
+            DataError: a filter names an unknown column or does not fit it.
+        """
+        return self.run_many([query])[0]
+
+    def run_many(self, queries: Sequence[Query]) -> list[Slate]:
+        """Answer queries, one slate each, in their order.
+
+        Raises:
+            DataError: a filter names an unknown column or does not fit it.
+        """
+        if not queries:
+            return []
+        started = time.perf_counter()
+        batch = self.understand(queries)
+        understood = time.perf_counter()
+        found = self.rank(batch, max(query.k for query in queries))
+        ranked = time.perf_counter()
+        picks = [
+            self._picks(query, batch.take([row]), found.take([row]).head(query.k)) for row, query in enumerate(queries)
+        ]
+        spent = {
+            "understand": (understood - started) * 1000,
+            "rank": (ranked - understood) * 1000,
+            "explain": (time.perf_counter() - ranked) * 1000,
+        }
+        return [
+            Slate(picks=found, id=uuid.uuid4().hex, shortfall=_shortfall(query, len(found)), milliseconds=spent)
+            for query, found in zip(queries, picks, strict=True)
+        ]
+
+    def understand(self, queries: Sequence[Query]) -> Batch:
+        """Resolve queries to codes, histories and the items that each may show.
+
+        Raises:
+            DataError: a filter names an unknown column or does not fit it.
+        """
+        find = self.dataset.item_ids.encode
+        histories, allowed = [], np.empty((len(queries), len(self.dataset.items)), bool)
+        for row, query in enumerate(queries):
+            history = self._history(query)
+            histories.append(history.last(self.recipe.recent))
+            allowed[row] = self.dataset.eligible(query.filters)
+            seen = history.items[: 0 if query.repeat else None]
+            hidden = np.concatenate((find(query.exclude), find(query.items), seen))
+            allowed[row, hidden[hidden >= 0]] = False
+        return Batch(
+            histories=Histories.concatenate(histories),
+            seeds=Histories.from_lists([[code for code in find(query.items) if code >= 0] for query in queries]),
+            texts=[query.text for query in queries],
+            allowed=allowed,
+        )
+
+    def rank(self, batch: Batch, k: int) -> Candidates:
+        """Return the k best items for each query of a batch, as codes."""
+        groups: dict[tuple[Evidence, ...], list[int]] = {}
+        for row, present in enumerate(zip(*(batch.has(evidence) for evidence in EVIDENCE), strict=True)):
+            key = tuple(evidence for evidence, here in zip(EVIDENCE, present, strict=True) if here)
+            groups.setdefault(key, []).append(row)
+        parts = [self._rank_alike(batch.take(rows), key, k) for key, rows in groups.items()]
+        order = np.argsort(np.concatenate([np.array(rows) for rows in groups.values()]))
+        return Candidates.stack(parts).take(order)
+
+    def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
+        """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
+        taste = evidence[:-1] or evidence
+        first, *others = (self._answer(batch, part, k) for part in taste)
+        found = self.fuser.blend(first, others, self.recipe.blend).head(k)
+        if taste == evidence or taste[0] == "text" or (found.items >= 0).all() and found.items.shape[1] == k:
+            return found
+        return found.then(self._answer(batch, "nothing", k + found.items.shape[1])).head(k)
+
+    def _answer(self, batch: Batch, evidence: Evidence, k: int) -> Candidates:
+        weights = self.recipe.evidence.of(evidence)
+        opinions = {name: self.retrievers[name].score(batch, evidence) for name in weights}
+        found = self.fuser.fuse(opinions, weights, batch.allowed, size=len(batch), k=k)
+        return found.renamed(lambda name: f"{evidence}.{name}")
+
+    def _history(self, query: Query) -> Histories:
+        """Return what the user of a query did: the logged events, then the query's own, as one row."""
+        user = self.dataset.user_ids.find(query.user) if query.user is not None else -1
+        logged = self.dataset.log.row(user) if user >= 0 else Histories.empty(1)
+        codes = self.dataset.item_ids.encode(query.history)
+        both = Histories.concatenate([logged, Histories.from_lists([codes[codes >= 0]])])
+        return replace(both, indptr=both.indptr[[0, -1]])
+
+    def _picks(self, query: Query, batch: Batch, found: Candidates) -> tuple[Pick, ...]:
+        """Dress the ranking of one query with ids, titles, snippets and reasons."""
+        count = int((found.items[0] >= 0).sum())
+        codes = found.items[0, :count]
+        snippets: dict[int, str] = {}
+        if query.text:
+            for name in self.recipe.evidence.text:
+                snippets |= self.retrievers[name].snippets(query.text, codes.tolist())
+        rows = zip(codes.tolist(), self.dataset.item_ids.decode(codes), self.dataset.titles(codes), strict=True)
+        picks = []
+        for column, (code, item, title) in enumerate(rows):
+            heard = {name: float(scores[0, column]) for name, scores in found.sources.items()}
+            sources = {name: score for name, score in heard.items() if not math.isnan(score)}
+            picks.append(
+                Pick(
+                    item=item,
+                    title=title,
+                    score=float(found.scores[0, column]),
+                    sources=sources,
+                    reason=self._reason(query, batch, code, sources),
+                    snippet=snippets.get(code),
+                )
+            )
+        return tuple(picks)
+
+    def _reason(self, query: Query, batch: Batch, item: int, sources: Mapping[str, float]) -> str:
+        """Say why an item is here: by the search text, else by the event that adds most to its score."""
+        heard = {source.partition(".")[0] for source in sources}
+        if "text" in heard:
+            return f"matches “{query.text}”"
+        for evidence, words in REASONS:
+            weights = self.recipe.evidence.of(evidence)
+            for name in sorted(weights, key=lambda name: -weights[name]):
+                parts = self.retrievers[name].contributions(batch, evidence, item) if evidence in heard else ()
+                if parts and parts[0].amount > 0:
+                    events = batch.seeds if evidence == "items" else batch.histories
+                    return f"{words} {self.dataset.titles(events.items[[parts[0].event]])[0]}"
+        return "popular now"
+
+    def save(self, path: Path, *, description: Mapping[str, Any] | None = None) -> Artifact:
+        """Write the fitted pipeline as an artifact.
+
+        Args:
+            path: the artifact's folder; an artifact there is replaced.
+            description: more for the manifest, such as a measured report.
+
+        Raises:
+            ArtifactError: it cannot be written; what was there before stays.
+        """
+        about = {"recipe": self.recipe.as_table(), "data": self.dataset.fingerprint(), **(description or {})}
+        return Artifact.write(path, self._write, about)
+
+    def _write(self, folder: Path) -> None:
+        self.dataset.save(folder / "dataset")
+        for name, stage in self._stages().items():
+            part = folder / "stages" / name
+            part.mkdir(parents=True)
+            stage.save(part)
+
+    @classmethod
+    def load(cls, path: Path) -> "Pipeline":
+        """Read a fitted pipeline; its arrays are memory-mapped.
+
+        Raises:
+            ArtifactError: the artifact is missing, truncated or altered.
+        """
+        artifact = Artifact.open(path)
+        pipeline = cls(Recipe.from_table(artifact.manifest["recipe"]))
+        pipeline.dataset = Dataset.load(artifact.folder / "dataset")
+        for name, stage in pipeline._stages().items():
+            folder = artifact.folder / "stages" / name
+            try:
+                stage.restore(folder, pipeline.dataset)
+            except (OSError, ValueError) as error:
+                raise ArtifactError(f"{folder} cannot be read ({error}); fit the pipeline again.") from error
+        return pipeline
+
+    def _stages(self) -> dict[str, Stage]:
+        return {**self.retrievers, "fuse": self.fuser}
+
+
+def _shortfall(query: Query, found: int) -> str | None:
+    """Say why fewer than k items came, or nothing where k came."""
+    if found >= query.k:
+        return None
+    count = "no item" if not found else "only 1 item" if found == 1 else f"only {found} items"
+    if query.text is None:
+        return f"{count} left after filters, exclusions and what was seen"
+    if not any(character.isalnum() for character in query.text):
+        return "the text has no word to search for"
+    return f"{count} matching the text, the filters and the exclusions"
