@@ -16,7 +16,7 @@ from twofold.core.dataset import Dataset
 from twofold.core.errors import ArtifactError, ConfigError, nearest
 from twofold.core.history import Histories
 from twofold.core.query import Batch, Evidence, Query
-from twofold.core.scores import Candidates
+from twofold.core.scores import Candidates, Scores
 from twofold.core.slate import Pick, Slate
 from twofold.core.stage import Fuser, Retriever, Stage, make_stage
 
@@ -210,18 +210,22 @@ class Pipeline:
 
     def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
         """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
-        taste = evidence[:-1] or evidence
-        first, *others = (self._answer(batch, part, k) for part in taste)
-        found = self.fuser.blend(first, others, self.recipe.blend).head(k)
-        if taste == evidence or taste[0] == "text" or (found.items >= 0).all() and found.items.shape[1] == k:
+        found = self.fuser.fuse(*self._opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=k)
+        for other in evidence[1:-1]:
+            found = self.fuser.reorder(found, *self._opinions(batch, other), self.recipe.blend)
+        found = found.head(k)
+        full = found.items.shape[1] == k and bool((found.items >= 0).all())
+        if full or evidence[0] in ("text", "nothing"):
             return found
-        return found.then(self._answer(batch, "nothing", k + found.items.shape[1])).head(k)
+        wanted = k + found.items.shape[1]
+        popular = self.fuser.fuse(*self._opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
+        return found.then(popular).head(k)
 
-    def _answer(self, batch: Batch, evidence: Evidence, k: int) -> Candidates:
+    def _opinions(self, batch: Batch, evidence: Evidence) -> tuple[dict[str, Scores], dict[str, float]]:
+        """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`."""
         weights = self.recipe.evidence.of(evidence)
-        opinions = {name: self.retrievers[name].score(batch, evidence) for name in weights}
-        found = self.fuser.fuse(opinions, weights, batch.allowed, size=len(batch), k=k)
-        return found.renamed(lambda name: f"{evidence}.{name}")
+        opinions = {f"{evidence}.{name}": self.retrievers[name].score(batch, evidence) for name in weights}
+        return opinions, dict(zip(opinions, weights.values(), strict=True))
 
     def _history(self, query: Query) -> Histories:
         """Return what the user of a query did: the logged events, then the query's own, as one row."""

@@ -54,11 +54,6 @@ class Candidates:
         """Return the rankings of the given queries, in the given order."""
         return self._map(lambda array: array[np.asarray(rows, np.int64)])
 
-    def renamed(self, rename: Callable[[str], str]) -> "Candidates":
-        """Return the same ranking with other names of its sources."""
-        sources = {rename(name): scores for name, scores in self.sources.items()}
-        return Candidates(items=self.items, scores=self.scores, sources=sources)
-
     def then(self, other: "Candidates") -> "Candidates":
         """Append what another ranking has beyond this one's items, below this one's worst score."""
         known = (other.items[:, :, None] == self.items[:, None, :]).any(axis=2)

@@ -12,8 +12,9 @@ import numpy as np
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError, MissingExtraError, nearest
+from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
-from twofold.core.scores import Candidates, Mask, Scores
+from twofold.core.scores import Candidates, Floats, Mask, Scores
 
 __all__ = ["Contribution", "Fuser", "Retriever", "Stage", "make_stage", "stage_kinds"]
 
@@ -86,24 +87,34 @@ class Fuser(Stage):
     """A stage that makes one ranking out of the opinions of several retrievers."""
 
     @abstractmethod
-    def fuse(
-        self, opinions: Mapping[str, Scores], weights: Mapping[str, float], allowed: Mask | None, *, size: int, k: int
-    ) -> Candidates:
-        """Return a ranking of at least k of the allowed items, where the retrievers found so many.
+    def votes(
+        self, opinions: Mapping[str, Scores], allowed: Mask | None, *, size: int, k: int
+    ) -> tuple[Codes, dict[str, Floats]]:
+        """Return the candidates for `size` queries, and what each retriever adds to each at weight 1.
 
         Args:
-            opinions: what each retriever thinks, for the same `size` queries.
-            weights: how much each counts.
+            opinions: what each retriever thinks, by name.
             allowed: which items may appear, shape [size, n]; None where all may.
             size: how many queries.
-            k: how many items are wanted.
+            k: how many items are wanted; at least so many where the retrievers found them.
+
+        Returns:
+            Codes [size, c], -1 where there is no more, and for each name the votes [size, c].
         """
 
     @abstractmethod
-    def blend(self, first: Candidates, others: Sequence[Candidates], weight: float) -> Candidates:
-        """Order the items of a ranking anew by what other rankings say of them.
+    def fuse(
+        self, opinions: Mapping[str, Scores], weights: Mapping[str, float], allowed: Mask | None, *, size: int, k: int
+    ) -> Candidates:
+        """Return the candidates of `votes`, ordered by the weighted sum of their votes."""
 
-        The first counts 1, each other `weight`; no item is added or removed.
+    @abstractmethod
+    def reorder(
+        self, first: Candidates, opinions: Mapping[str, Scores], weights: Mapping[str, float], weight: float
+    ) -> Candidates:
+        """Order the items of a ranking anew by what more retrievers say of them.
+
+        The ranking as it was counts 1, the retrievers together `weight`; no item is added or removed.
         """
 
 

@@ -1,1 +1,26 @@
-""""""
+"""Recommenders that score from a history: popularity, neighbours, linear models, factors, transitions."""
+
+from twofold.models.als import ALS, ALSConfig
+from twofold.models.ease import EASE, EASEConfig
+from twofold.models.item_knn import ItemKNN, ItemKNNConfig
+from twofold.models.popularity import Popularity, PopularityConfig
+from twofold.models.recommender import LinearRecommender, Recommender
+from twofold.models.sparse_ease import SparseEASE, SparseEASEConfig
+from twofold.models.transitions import Transitions, TransitionsConfig
+
+__all__ = [
+    "ALS",
+    "EASE",
+    "ALSConfig",
+    "EASEConfig",
+    "ItemKNN",
+    "ItemKNNConfig",
+    "LinearRecommender",
+    "Popularity",
+    "PopularityConfig",
+    "Recommender",
+    "SparseEASE",
+    "SparseEASEConfig",
+    "Transitions",
+    "TransitionsConfig",
+]

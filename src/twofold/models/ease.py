@@ -1,0 +1,157 @@
+"""EASE: a full-rank linear item-item model with a closed form, in primal and in dual form."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg as la
+import scipy.sparse as sp
+
+from twofold.core.dataset import Dataset
+from twofold.core.errors import ConfigError
+from twofold.core.history import Histories
+from twofold.core.query import Batch, Evidence
+from twofold.core.scores import Floats
+from twofold.core.stage import Contribution
+from twofold.models.recommender import Recommender, like_matrix, rank_contributions, recency_weights
+
+__all__ = ["EASE", "EASEConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EASEConfig:
+    """Options of EASE."""
+
+    reg: float = 300.0
+    """L2 penalty, lambda in the paper; in likes."""
+    recency: float = 1.0
+    """Weight of each older like against the next newer one, in (0, 1]. 1 is the paper's model."""
+    form: Literal["auto", "primal", "dual"] = "auto"
+    """`primal` inverts items x items, `dual` users x users; `auto` takes the smaller. The result is the same."""
+    memory_gb: float = 4.0
+    """Refuse to build a dense matrix that needs more; `sparse-ease` is the model for such catalogues."""
+
+    def __post_init__(self) -> None:
+        if self.reg <= 0 or not 0 < self.recency <= 1 or self.memory_gb <= 0:
+            raise ValueError("ease wants reg and memory_gb above 0 and recency above 0 and at most 1.")
+
+
+class EASE(Recommender):
+    """Embarrassingly shallow autoencoder: `B = argmin |X - X B|^2 + reg |B|^2` with `diag(B) = 0`.
+
+    With `P = (X'X + reg I)^-1` the solution is `B_ij = -P_ij / P_jj`. Where users are fewer than
+    items, Woodbury's identity gives `P = (I - X' K X) / reg` with `K = (X X' + reg I)^-1`, so only a
+    users x users matrix is inverted, and a history is scored by three thin products without the
+    items x items matrix. Source: Steck, WWW 2019 (arXiv 1905.03375).
+
+    Only items that somebody liked enter the matrices; the others score 0.
+    """
+
+    Config = EASEConfig
+    config: EASEConfig
+    state: ClassVar[tuple[str, ...]] = ("liked", "weights", "kernel", "scale", "data", "indices", "indptr")
+
+    liked: npt.NDArray[np.int32]
+    """Codes of the m items that somebody liked."""
+    weights: Floats | None
+    """Primal form: B, float32 [m, m]."""
+    kernel: Floats | None
+    """Dual form: K, float32 [u, u]."""
+    scale: Floats | None
+    """Dual form: `1 / (reg P_jj)`, float32 [m]."""
+    data: Floats | None
+    indices: npt.NDArray[np.int32] | None
+    indptr: npt.NDArray[np.int32] | None
+    """Dual form: X as compressed rows [u, m]."""
+
+    def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
+        """Solve for B on the likes of the log.
+
+        Raises:
+            ConfigError: the dense matrix would not fit `memory_gb`.
+        """
+        self.items = len(dataset.items)
+        self.liked = np.flatnonzero(dataset.item_counts).astype(np.int32)
+        likes = like_matrix(dataset.log.likes(), self.items)[:, self.liked]
+        likes = likes[np.diff(likes.indptr) > 0]
+        users, items = likes.shape
+        dual = self.config.form == "dual" or (self.config.form == "auto" and users < items)
+        size = users if dual else items
+        if 2 * 8 * size**2 > self.config.memory_gb * 1e9:
+            raise ConfigError(
+                f"ease needs {2 * 8 * size**2 / 1e9:.1f} GB for {size:,} {'users' if dual else 'items'}, more than "
+                f"memory_gb = {self.config.memory_gb}; use kind = 'sparse-ease' or allow more memory."
+            )
+        self.weights = self.kernel = self.scale = self.data = self.indices = self.indptr = None
+        if dual:
+            self._fit_dual(likes.astype(np.float64))
+        else:
+            self._fit_primal(likes)
+        return self
+
+    def _fit_primal(self, likes: sp.csr_matrix) -> None:
+        inverse = _inverse((likes.T @ likes).toarray(), self.config.reg)
+        weights = inverse / -np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        self.weights = weights.astype(np.float32)
+
+    def _fit_dual(self, likes: sp.csr_matrix) -> None:
+        kernel = _inverse((likes @ likes.T).toarray(), self.config.reg)
+        explained = np.asarray(likes.multiply(kernel @ likes).sum(axis=0)).ravel()
+        self.kernel = kernel.astype(np.float32)
+        self.scale = (1 / (1 - explained)).astype(np.float32)
+        self.data, self.indices, self.indptr = likes.data.astype(np.float32), likes.indices, likes.indptr
+
+    def score_histories(self, histories: Histories) -> Floats:
+        """Return the scores of all items, float32 [b, n]."""
+        weights = recency_weights(histories, self.config.recency) if self.config.recency < 1 else None
+        history = like_matrix(histories, self.items, weights)[:, self.liked]
+        scores = np.zeros((len(histories), self.items), np.float32)
+        if self.weights is not None:
+            scores[:, self.liked] = history @ self.weights
+        else:
+            likes = self._likes()
+            dense = history.toarray()
+            smooth = np.asarray(likes.T @ (self.kernel @ (likes @ history.T.toarray()))).T
+            scores[:, self.liked] = dense - (dense - smooth) * self.scale
+        return scores
+
+    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
+        """Return what each liked event adds to the score of an item, the most first."""
+        return rank_contributions(batch.events(evidence), self.config.recency, lambda codes: self._column(codes, item))
+
+    def _column(self, codes: npt.NDArray[np.int32], item: int) -> Floats:
+        """Return B[codes, item], 0 where either was never liked."""
+        column = np.zeros(self.items, np.float32)
+        place = int(np.searchsorted(self.liked, item))
+        if place == len(self.liked) or self.liked[place] != item:
+            return column[codes]
+        if self.weights is not None:
+            column[self.liked] = self.weights[:, place]
+        else:
+            assert self.scale is not None
+            likes = self._likes()
+            smooth = np.asarray(likes.T @ (self.kernel @ likes[:, [place]].toarray()[:, 0]))
+            column[self.liked] = smooth * self.scale[place]
+            column[item] = 0
+        return column[codes]
+
+    def _likes(self) -> sp.csr_matrix:
+        assert self.kernel is not None
+        return sp.csr_matrix(
+            (self.data, self.indices, self.indptr), shape=(len(self.kernel), len(self.liked)), copy=False
+        )
+
+
+def _inverse(gram: npt.NDArray[np.floating], reg: float) -> npt.NDArray[np.floating]:
+    """Invert `gram + reg I` by Cholesky's factorisation, in place of a general inverse: half the work."""
+    gram = np.asarray(gram, np.float64, order="F")
+    gram[np.diag_indices_from(gram)] += reg
+    if not len(gram):
+        return gram
+    factor, _ = la.lapack.dpotrf(gram, lower=False, overwrite_a=True)
+    inverse, _ = la.lapack.dpotri(factor, lower=False, overwrite_c=True)
+    whole: npt.NDArray[np.float64] = np.triu(inverse) + np.triu(inverse, 1).T
+    return whole

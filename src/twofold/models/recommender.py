@@ -1,0 +1,131 @@
+"""Recommenders: retrievers that score every item from a history. `LinearRecommender` is the form that most share."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from twofold.core.dataset import Dataset
+from twofold.core.history import Histories
+from twofold.core.ids import Codes
+from twofold.core.query import Batch, Evidence
+from twofold.core.scores import DenseScores, Floats
+from twofold.core.stage import Contribution, Retriever
+
+__all__ = ["LinearRecommender", "Recommender", "like_matrix", "rank_contributions", "recency_weights"]
+
+
+def recency_weights(histories: Histories, recency: float) -> Floats:
+    """Return `recency ** age` for each event, where the newest like of a row has age 0; shape [events]."""
+    return np.power(np.float32(recency), histories.ages.astype(np.float32))
+
+
+def like_matrix(histories: Histories, items: int, weights: Floats | None = None) -> sp.csr_matrix:
+    """Return the likes of histories as a sparse matrix float32 [b, items].
+
+    Args:
+        histories: a batch; its dislikes are left out.
+        items: how many items there are.
+        weights: a weight for each event; without them an item counts 1, however often it was liked.
+    """
+    matrix = sp.csr_matrix(
+        (np.ones(len(histories.items), np.float32) if weights is None else weights, histories.items, histories.indptr),
+        shape=(len(histories), items),
+    )
+    matrix.sum_duplicates()
+    if weights is None:
+        matrix.data[:] = 1
+    return matrix
+
+
+def rank_contributions(events: Histories, recency: float, column: Callable[[Codes], Floats]) -> Sequence[Contribution]:
+    """Return what each liked event of a batch of one adds to a linear score, the most first.
+
+    `column` gives, for codes of liked items, the weight of each towards the item that is scored.
+    """
+    liked = np.flatnonzero(events.values > 0)
+    likes = events.likes()
+    amounts = recency_weights(likes, recency) * column(likes.items)
+    order = np.argsort(-amounts, kind="stable")
+    return [Contribution(int(liked[place]), float(amounts[place])) for place in order if amounts[place] > 0]
+
+
+class Recommender(Retriever):
+    """A retriever that scores every item from a history, and answers with seeds as with a history."""
+
+    evidence: ClassVar[tuple[Evidence, ...]] = ("items", "history")
+
+    items: int
+    """How many items there are."""
+
+    @abstractmethod
+    def score_histories(self, histories: Histories) -> Floats:
+        """Return the scores of all items, float32 [b, n], for histories of likes, none of them empty."""
+
+    def score(self, batch: Batch, evidence: Evidence) -> DenseScores:
+        """Score all items; a query without a like gets no opinion."""
+        return self.score_events(batch.events(evidence))
+
+    def score_events(self, histories: Histories) -> DenseScores:
+        """Score all items for histories of any events; one without a like gets no opinion (NaN)."""
+        likes = histories.likes()
+        known = likes.lengths > 0
+        if known.all():
+            return DenseScores(self.score_histories(likes))
+        scores = np.full((len(likes), self.items), np.nan, np.float32)
+        if known.any():
+            scores[known] = self.score_histories(likes.take(np.flatnonzero(known)))
+        return DenseScores(scores)
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read what `save` wrote; arrays are memory-mapped."""
+        self.items = len(dataset.items)
+        super().restore(folder, dataset)
+
+
+class LinearRecommender(Recommender):
+    """Scores are a weighted sum of rows of an item-item matrix W [n, n]: `score_j = sum_i w_i W[i, j]`.
+
+    `w_i = recency ** age` puts more weight on what was liked last. `fit` of a subclass ends with
+    `self.weights = W`, dense or sparse. Source of the form: Ning & Karypis, SLIM, ICDM 2011.
+    """
+
+    weights: Floats | sp.csr_matrix
+
+    def score_histories(self, histories: Histories) -> Floats:
+        """Return the scores of all items, float32 [b, n]."""
+        history = like_matrix(histories, self.items, recency_weights(histories, self.config.recency))
+        scores = history @ self.weights
+        return np.asarray(scores.toarray() if sp.issparse(scores) else scores, np.float32)
+
+    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
+        """Return what each liked event adds to the score of an item, the most first."""
+        return rank_contributions(batch.events(evidence), self.config.recency, lambda codes: self.column(codes, item))
+
+    def column(self, rows: npt.NDArray[np.integer], item: int) -> Floats:
+        """Return W[rows, item]."""
+        part = self.weights[rows]
+        column = part[:, [item]].toarray()[:, 0] if sp.issparse(part) else part[:, item]
+        return np.asarray(column, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write W as npy arrays."""
+        arrays: dict[str, Any] = {"weights": self.weights}
+        if sp.issparse(self.weights):
+            arrays = {name: getattr(self.weights, name) for name in ("data", "indices", "indptr")}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read W, memory-mapped."""
+        self.items = len(dataset.items)
+        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+        if "weights" in arrays:
+            self.weights = arrays["weights"]
+        else:
+            parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+            self.weights = sp.csr_matrix(parts, shape=(self.items, self.items), copy=False)

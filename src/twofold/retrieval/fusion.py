@@ -1,0 +1,121 @@
+"""Fusion: one ranking out of the opinions of several retrievers, each candidate keeping its sources."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+
+from twofold.core.dataset import Dataset
+from twofold.core.ids import Codes
+from twofold.core.scores import Candidates, Floats, Mask, Scores, rank_rows
+from twofold.core.stage import Fuser
+
+__all__ = ["Fusion", "FusionConfig"]
+
+TINY = np.float32(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionConfig:
+    """Options of fusion."""
+
+    method: Literal["score", "reciprocal-rank"] = "score"
+    """What of a retriever counts: its scores, brought to one scale, or its ranks alone."""
+    depth: int = 300
+    """How many candidates each retriever brings; more where a query wants more."""
+    rank_offset: float = 60.0
+    """Reciprocal rank: a candidate at rank r counts `1 / (rank_offset + r)`."""
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or self.rank_offset < 0:
+            raise ValueError("fusion wants depth >= 1 and rank_offset >= 0.")
+
+
+class Fusion(Fuser):
+    """The candidates of all retrievers, ordered by a weighted sum of what each says of each.
+
+    Method `score`: `sum_s w_s x_s / |top_s|`, where `x_s` is retriever s's score of the candidate and
+    `|top_s|` the Euclidean norm of its `depth` best scores for that query: its signal's strength, which
+    is steadier than its maximum. Method `reciprocal-rank`: `sum_s w_s / (rank_offset + rank_s)`
+    (Cormack, Clarke & Büttcher, SIGIR 2009). A retriever without an opinion of a candidate adds 0.
+    """
+
+    Config = FusionConfig
+    config: FusionConfig
+
+    def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
+        """Learn nothing; weights come from the recipe."""
+        return self
+
+    def votes(
+        self, opinions: Mapping[str, Scores], allowed: Mask | None, *, size: int, k: int
+    ) -> tuple[Codes, dict[str, Floats]]:
+        """See `Fuser.votes`."""
+        depth = max(self.config.depth, k)
+        tops = {name: scores.top(depth, allowed) for name, scores in opinions.items()}
+        items = _union([ranked for ranked, _ in tops.values()], size)
+        return items, {name: self._vote(scores, tops[name], items) for name, scores in opinions.items()}
+
+    def fuse(
+        self, opinions: Mapping[str, Scores], weights: Mapping[str, float], allowed: Mask | None, *, size: int, k: int
+    ) -> Candidates:
+        """See `Fuser.fuse`."""
+        items, votes = self.votes(opinions, allowed, size=size, k=k)
+        return _ordered(items, _sum(items, votes, weights), {name: said.at(items) for name, said in opinions.items()})
+
+    def reorder(
+        self, first: Candidates, opinions: Mapping[str, Scores], weights: Mapping[str, float], weight: float
+    ) -> Candidates:
+        """See `Fuser.reorder`."""
+        items = first.items
+        votes = {name: self._vote(said, said.top(self.config.depth), items) for name, said in opinions.items()}
+        total = _to_unit(first.scores) + weight * _to_unit(_sum(items, votes, weights))
+        return _ordered(items, total, {**first.sources, **{name: said.at(items) for name, said in opinions.items()}})
+
+    def _vote(self, said: Scores, top: tuple[Codes, Floats], items: Codes) -> Floats:
+        """Return what a retriever adds to items at weight 1; 0 where it has no opinion."""
+        ranked, best = top
+        if self.config.method == "reciprocal-rank":
+            return _reciprocal(ranked, items, self.config.rank_offset)
+        norm = np.linalg.norm(np.where(np.isneginf(best), 0, best), axis=1, keepdims=True)
+        return np.nan_to_num(said.at(items)) / np.maximum(norm, TINY).astype(np.float32)
+
+
+def _sum(items: Codes, votes: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
+    total = np.zeros(items.shape, np.float32)
+    for name, vote in votes.items():
+        total += np.float32(weights[name]) * vote
+    return np.where(items < 0, np.float32(-np.inf), total)
+
+
+def _ordered(items: Codes, scores: Floats, sources: Mapping[str, Floats]) -> Candidates:
+    order = np.lexsort((items, -scores), axis=1)
+    ranked, scores = rank_rows(items, scores)
+    sources = {name: np.take_along_axis(said, order, axis=1) for name, said in sources.items()}
+    return Candidates(items=ranked, scores=scores, sources=sources)
+
+
+def _union(rankings: list[Codes], size: int) -> Codes:
+    """Return the distinct items of several rankings of the same queries, padded with -1 at the end of each row."""
+    items = np.sort(np.concatenate([np.empty((size, 0), np.int32), *rankings], axis=1), axis=1)[:, ::-1]
+    again = np.zeros(items.shape, bool)
+    again[:, 1:] = items[:, 1:] == items[:, :-1]
+    items = np.sort(np.where(again, -1, items), axis=1)[:, ::-1]
+    return np.ascontiguousarray(items[:, : int((items >= 0).sum(axis=1).max(initial=0))])
+
+
+def _to_unit(scores: Floats) -> Floats:
+    """Divide each row by its largest score, so that rankings of different strength can be added."""
+    finite = np.where(np.isneginf(scores), 0, scores)
+    largest = np.abs(finite).max(axis=1, initial=0, keepdims=True)
+    return np.where(np.isneginf(scores), scores, finite / np.maximum(largest, TINY))
+
+
+def _reciprocal(ranked: Codes, items: Codes, offset: float) -> Floats:
+    """Return `1 / (offset + rank)` of items in a ranking, 0 for those that are not in it."""
+    votes = np.zeros(items.shape, np.float32)
+    for row in range(len(items)):
+        _, here, place = np.intersect1d(items[row], ranked[row], return_indices=True)
+        votes[row, here] = np.where(items[row, here] >= 0, 1 / (offset + 1 + place), 0)
+    return votes
