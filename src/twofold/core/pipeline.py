@@ -135,7 +135,7 @@ class Pipeline:
         stages = self._stages()
         for done, (name, stage) in enumerate(stages.items()):
             if progress:
-                progress(f"fit {name}", done, len(stages))
+                progress(f"fit: {name}", done, len(stages))
             stage.fit(dataset, rng=rng)
         if progress:
             progress("fit", len(stages), len(stages))
@@ -210,18 +210,18 @@ class Pipeline:
 
     def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
         """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
-        found = self.fuser.fuse(*self._opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=k)
+        found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=k)
         for other in evidence[1:-1]:
-            found = self.fuser.reorder(found, *self._opinions(batch, other), self.recipe.blend)
+            found = self.fuser.reorder(found, *self.opinions(batch, other), self.recipe.blend)
         found = found.head(k)
         full = found.items.shape[1] == k and bool((found.items >= 0).all())
         if full or evidence[0] in ("text", "nothing"):
             return found
         wanted = k + found.items.shape[1]
-        popular = self.fuser.fuse(*self._opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
+        popular = self.fuser.fuse(*self.opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
         return found.then(popular).head(k)
 
-    def _opinions(self, batch: Batch, evidence: Evidence) -> tuple[dict[str, Scores], dict[str, float]]:
+    def opinions(self, batch: Batch, evidence: Evidence) -> tuple[dict[str, Scores], dict[str, float]]:
         """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`."""
         weights = self.recipe.evidence.of(evidence)
         opinions = {f"{evidence}.{name}": self.retrievers[name].score(batch, evidence) for name in weights}

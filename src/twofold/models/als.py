@@ -60,16 +60,16 @@ class ALS(Recommender):
 
         self.items = len(dataset.items)
         likes = like_matrix(dataset.log.likes(), self.items)
-        model = AlternatingLeastSquares(
-            factors=self.config.factors,
-            regularization=self.config.reg,
-            alpha=self.config.alpha,
-            iterations=self.config.iterations,
-            num_threads=self.config.threads or len(os.sched_getaffinity(0)),
-            random_state=int(np.random.default_rng(rng).integers(2**31)),
-        )
         # implicit runs its own threads; BLAS threads beneath them would fight for the same cores.
         with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=self.config.factors,
+                regularization=self.config.reg,
+                alpha=self.config.alpha,
+                iterations=self.config.iterations,
+                num_threads=self.config.threads or len(os.sched_getaffinity(0)),
+                random_state=int(np.random.default_rng(rng).integers(2**31)),
+            )
             model.fit(likes, show_progress=False)
         self.vectors = np.asarray(model.item_factors, np.float32)
         self.vectors[np.asarray(likes.sum(axis=0)).ravel() == 0] = 0

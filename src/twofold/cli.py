@@ -1,0 +1,271 @@
+"""`twofold`: the command line; each verb is one call."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from twofold.core.errors import TwofoldError
+from twofold.core.pipeline import Pipeline, Recipe
+from twofold.core.query import Query
+from twofold.core.slate import Slate
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="twofold",
+    help="Search and recommendation in one call: fit a pipeline on your data, measure it, ask it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at data before fitting.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True)
+
+Source = Annotated[
+    Path, typer.Argument(help="A MovieLens folder, or a CSV, TSV, Parquet or JSONL file of interactions.")
+]
+Items = Annotated[Path | None, typer.Option("--items", help="A file that describes the items.")]
+Column = Annotated[
+    list[str] | None, typer.Option("--column", help="Which column is what, as user=buyer_id; may be repeated.")
+]
+RecipePath = Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML; by default the one shipped.")]
+ArtifactPath = Annotated[Path, typer.Option("--artifact", "-a", help="A fitted pipeline.")]
+Count = Annotated[int, typer.Option("-k", help="How many results.", min=1, max=1000)]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="A condition, as categories=Comedy or year=1990..1999; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DEFAULT_ARTIFACT = Path("runs/artifact")
+
+
+@app.command()
+def fit(
+    source: Source,
+    items: Items = None,
+    column: Column = None,
+    recipe: RecipePath = None,
+    artifact: ArtifactPath = DEFAULT_ARTIFACT,
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads for linear algebra.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read data, clean them, fit a pipeline and write it as an artifact."""
+    from twofold.flows import fit as fit_pipeline  # noqa: PLC0415  the verbs import what they need: --help stays quick
+
+    dataset = _read(source, items, column)
+    with _progress() as progress:
+        pipeline = fit_pipeline(dataset, _recipe(recipe), rng=seed, threads=threads, progress=progress)
+    written = pipeline.save(artifact)
+    if as_json:
+        _print_json({"artifact": str(artifact), **{key: written.manifest[key] for key in ("format", "data", "recipe")}})
+    else:
+        out.print(f"fitted on {len(dataset.users):,} users and {len(dataset.items):,} items; written to {artifact}")
+
+
+@app.command()
+def evaluate(
+    source: Source,
+    items: Items = None,
+    column: Column = None,
+    recipe: RecipePath = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Split data, fit on the older part, and measure on the newer one beside plain baselines."""
+    from twofold.flows import evaluate as measure  # noqa: PLC0415
+
+    dataset = _read(source, items, column)
+    with _progress() as progress:
+        table = measure(dataset, _recipe(recipe), rng=seed, progress=progress)
+    if report:
+        from twofold.evaluate import write_report  # noqa: PLC0415
+
+        write_report(report, table, title=f"Twofold on {source.name}", cleaning=dataset.provenance)
+    if as_json:
+        _print_json(table.as_dict())
+    else:
+        _print_table(table)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str | None, typer.Argument(help="A user id; without one, what is trending.")] = None,
+    artifact: ArtifactPath = DEFAULT_ARTIFACT,
+    k: Count = 10,
+    where: Filters = None,
+    history: Annotated[list[str] | None, typer.Option("--after", help="An item just used; may be repeated.")] = None,
+    repeat: Annotated[bool, typer.Option(help="Also items that the user has seen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items to a user, known or new."""
+    query = Query(user=user, history=history or (), k=k, filters=_filters(where), repeat=repeat)
+    _answer(artifact, query, as_json)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    artifact: ArtifactPath = DEFAULT_ARTIFACT,
+    k: Count = 10,
+    where: Filters = None,
+    user: Annotated[str | None, typer.Option(help="Order the results for this user.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the catalogue."""
+    _answer(artifact, Query(text=text, user=user, k=k, filters=_filters(where), repeat=True), as_json)
+
+
+@app.command()
+def similar(
+    item: Annotated[list[str], typer.Argument(help="One or more item ids.")],
+    artifact: ArtifactPath = DEFAULT_ARTIFACT,
+    k: Count = 10,
+    where: Filters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find items like the given ones."""
+    _answer(artifact, Query(items=item, k=k, filters=_filters(where)), as_json)
+
+
+@data_app.command()
+def check(source: Source, items: Items = None, column: Column = None, as_json: AsJson = False) -> None:
+    """Read and clean data, and say what was found, without fitting anything."""
+    dataset = _read(source, items, column)
+    if as_json:
+        _print_json(dataset.provenance)
+        return
+    grid = Grid("what", "found", title=escape(str(source)))
+    for name, value in dataset.provenance.items():
+        grid.add_row(name, escape(_words(value)))
+    out.print(grid)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A MovieLens folder; else it is downloaded.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the artifact and the report go.")] = Path("runs/demo"),
+) -> None:
+    """Do everything once: get MovieLens, clean, fit, measure, recommend, search, and write a report."""
+    from twofold.flows.demo import run_demo  # noqa: PLC0415
+
+    with _progress() as progress:
+        result = run_demo(data, folder, say=lambda line: out.print(escape(line)), progress=progress)
+    _print_table(result.table)
+    for title, slate in result.slates.items():
+        _print_slate(slate, title)
+    out.print(f"artifact: {result.artifact}\nreport:   {result.report}")
+    out.print(f"ask more: twofold search 'space adventure' -a {result.artifact}")
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 is success, 1 an error that a person can mend, 2 a wrong call, 130 an interruption."""
+    try:
+        app(standalone_mode=True)
+    except TwofoldError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _read(source: Path, items: Path | None, column: list[str] | None) -> Any:
+    from twofold.data import read_data  # noqa: PLC0415
+
+    return read_data(source, items=items, columns=_pairs(column, "--column"))
+
+
+def _recipe(path: Path | None) -> Recipe | None:
+    return Recipe.read(path) if path else None
+
+
+def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
+    pairs = {}
+    for value in values or []:
+        name, sign, rest = value.partition("=")
+        if not (name and sign and rest):
+            raise typer.BadParameter(f"{value!r} is not of the form name=value", param_hint=option)
+        pairs[name] = rest
+    return pairs
+
+
+def _filters(values: list[str] | None) -> dict[str, Any]:
+    """Read conditions: name=value, name=value,value or name=low..high with either end left out."""
+    filters: dict[str, Any] = {}
+    for name, text in _pairs(values, "--where").items():
+        low, dots, high = text.partition("..")
+        if dots:
+            filters[name] = {key: _number(end) for key, end in (("min", low), ("max", high)) if end}
+        else:
+            parts = [_number(part) for part in text.split(",")]
+            filters[name] = parts if len(parts) > 1 else parts[0]
+    return filters
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _answer(artifact: Path, query: Query, as_json: bool) -> None:
+    slate = Pipeline.load(artifact).run(query)
+    if as_json:
+        _print_json(slate.as_dict())
+    else:
+        _print_slate(slate)
+
+
+def _print_slate(slate: Slate, title: str | None = None) -> None:
+    grid = Grid("#", "item", "title", "score", "why", title=escape(title) if title else None)
+    for place, pick in enumerate(slate.picks, 1):
+        grid.add_row(str(place), str(pick.item), escape(pick.title), f"{pick.score:.3f}", escape(pick.reason))
+    out.print(grid)
+    if slate.shortfall:
+        out.print(slate.shortfall, markup=False)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_words(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return "\n".join(map(_words, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Show a bar on the error stream; give what library code tells its progress to."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=False) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            phase, _, step = what.partition(": ")
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=total)
+            bar.update(tasks[phase], description=f"{phase} {step}".strip(), completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from twofold.core import Histories
+from twofold.core.config import build
+from twofold.core.errors import ConfigError
+from twofold.models import Popularity, PopularityConfig
+
+
+def test_all_time_counts_likes_only(make_dataset) -> None:
+    dataset = make_dataset([[0, 1], [0, 2]], 4, [1.0, -1.0, 0.5, 0.0])
+    scores = Popularity().fit(dataset).score_events(Histories.empty(2)).values
+    np.testing.assert_array_equal(scores, [[2, 0, 0, 0]] * 2)
+
+
+def test_trending_halves_with_each_half_life(make_dataset) -> None:
+    # The events are a day apart; the newest is on day 3.
+    dataset = make_dataset([[0, 1], [2, 1]], 3)
+    scores = Popularity(PopularityConfig(half_life_days=1.0)).fit(dataset).score_events(Histories.empty(1)).values
+    np.testing.assert_allclose(scores, [[1 / 8, 1 / 4 + 1, 1 / 2]])
+
+
+def test_a_half_life_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="half_life_days above 0"):
+        build(PopularityConfig, {"half_life_days": 0}, "retrieve.trending")
