@@ -75,7 +75,7 @@ class Analyzer:
 
     def folded(self, text: str) -> str:
         """Return a text of which `words` makes words as they were written, Chinese uncut."""
-        return text if text.isascii() else unicodedata.normalize("NFKC", text)
+        return text if text.isascii() else _normal(text)
 
     def split(self, text: str) -> list[str]:
         """Return the terms of a document."""
@@ -89,6 +89,11 @@ class Analyzer:
         found = list({term: Word(word, term, at == open_end) for at, (word, term) in enumerate(pairs)}.values())
         telling = set(self._telling.analyze(prepared)) - CHINESE_STOP_WORDS
         return [word for word in found if word.text in telling] or found
+
+    def telling(self, text: str) -> list[str]:
+        """Return the terms of a document without its stop words."""
+        kept = self._telling.analyze(self.document(text))
+        return self.terms.analyze(" ".join(word for word in kept if word not in CHINESE_STOP_WORDS))
 
 
 def is_chinese(text: str) -> bool:
@@ -104,8 +109,12 @@ def _chain() -> TextAnalyzerBuilder:
 def _prepare(text: str, *, singles: bool, cut: bool) -> str:
     if text.isascii():
         return text
-    normal = unicodedata.normalize("NFKC", text)
-    return CHINESE.sub(lambda run: f" {' '.join(_pieces(run[0], singles, cut))} ", normal)
+    return CHINESE.sub(lambda run: f" {' '.join(_pieces(run[0], singles, cut))} ", _normal(text))
+
+
+def _normal(text: str) -> str:
+    """Return a text in NFKC form, with question marks for half characters, which no index can hold."""
+    return unicodedata.normalize("NFKC", text.encode(errors="replace").decode())
 
 
 def _pieces(run: str, singles: bool, cut: bool) -> Iterator[str]:

@@ -44,13 +44,14 @@ class Index:
 
     def __init__(self, folder: Path, analyzer: Analyzer) -> None:
         self.folder = folder
-        with tempfile.TemporaryDirectory(prefix="twofold-") as links:
-            for file in folder.iterdir():
-                if not file.match(LOCKS):
-                    (Path(links) / file.name).symlink_to(file.resolve())
-            index = tantivy.Index.open(links)
-            _register(index, analyzer)
-            index.config_reader(reload_policy="manual")
+        links = Path(tempfile.mkdtemp(prefix="twofold-"))
+        weakref.finalize(self, shutil.rmtree, links, ignore_errors=True)
+        for file in folder.iterdir():
+            if not file.match(LOCKS):
+                (links / file.name).symlink_to(file.resolve())
+        index = tantivy.Index.open(str(links))
+        _register(index, analyzer)
+        index.config_reader(reload_policy="manual")
         self._schema = index.schema
         self._searcher = index.searcher()
 

@@ -66,7 +66,7 @@ class Likeness:
         """Return the terms of an item's title and text that other items have too: tf-idf, scaled to length 1."""
         title, text = self.items["title"][code], self.items["text"][code]
         counts = Counter(word.term for word in self.analyzer.query(title or ""))
-        counts.update(self.analyzer.split(text or ""))
+        counts.update(self.analyzer.telling(text or ""))
         known = {term: self.index.count(term) for term in counts}
         weights = {
             term: (1 + math.log(count)) * self.index.idf(known[term])

@@ -80,13 +80,13 @@ class Vocabulary:
         span = slice(int(self.limits[low]), int(self.limits[high + 1]))
         typed = _codes(np.array([word], f"<U{LONGEST}"))
         near = self._near(_letter_sets(typed)[0], span, distance, prefix)
-        rows = _distances(typed[0, : len(word)], _codes(self.words[near]))
+        rows = _distances(typed[0, : len(word)], _codes(self.words[near])[:, : len(word) + distance])
         lengths = np.strings.str_len(self.words[near])
         if prefix:
             inside = np.arange(rows.shape[1]) <= lengths[:, None]
             away = np.where(inside, rows, distance + 1).min(axis=1, initial=distance + 1)
         else:
-            away = rows[np.arange(len(near)), lengths]
+            away = rows[np.arange(len(near)), lengths]  # no word is longer than what was compared
         order = np.lexsort((self.words[near], -self.counts[near], away))
         best = order[(away[order] <= distance) & (prefix | (away[order] > 0))][:limit]
         return [Similar(str(self.words[near[row]]), int(away[row])) for row in best]
@@ -94,7 +94,9 @@ class Vocabulary:
     def _near(self, letters: np.uint64, span: slice, distance: int, prefix: bool) -> npt.NDArray[np.int64]:
         known = np.asarray(self.letters[span])
         odd = (letters & ~known) if prefix else (letters ^ known)
-        return span.start + np.flatnonzero(np.bitwise_count(odd) <= (distance if prefix else 2 * distance))
+        few = distance if prefix else 2 * distance
+        near: npt.NDArray[np.int64] = np.flatnonzero(np.bitwise_count(odd) <= few) + span.start
+        return near
 
 
 def _codes(words: npt.NDArray[np.str_]) -> npt.NDArray[np.uint32]:
@@ -109,14 +111,14 @@ def _letter_sets(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
 
 
 def _distances(typed: npt.NDArray[np.uint32], known: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """Return how many typos turn a word into each beginning of each known word, shape [words, LONGEST + 1].
+    """Return how many typos turn a word into each beginning of each known word, shape [words, letters + 1].
 
     Optimal string alignment: the usual recurrence over the typed letters, each step for all beginnings at
     once; runs of insertions are a running minimum of `cost - column`.
     """
     columns = np.arange(known.shape[1] + 1)
     before = np.zeros((len(known), len(columns)), np.int64)
-    last = np.broadcast_to(columns, before.shape).copy()
+    last: npt.NDArray[np.int64] = np.tile(columns, (len(known), 1))
     for row, letter in enumerate(typed):
         cost = np.empty_like(before)
         cost[:, 0] = row + 1
@@ -124,5 +126,5 @@ def _distances(typed: npt.NDArray[np.uint32], known: npt.NDArray[np.uint32]) -> 
         if row:
             swapped = (known[:, 1:] == typed[row - 1]) & (known[:, :-1] == letter)
             cost[:, 2:] = np.where(swapped, np.minimum(cost[:, 2:], before[:, :-2] + 1), cost[:, 2:])
-        before, last = last, np.minimum.accumulate(cost - columns, axis=1) + columns
+        before, last = last, np.add(np.minimum.accumulate(cost - columns, axis=1), columns)
     return last
