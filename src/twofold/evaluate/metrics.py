@@ -50,17 +50,14 @@ def accuracy(items: Codes, scores: Floats, targets: Histories, *, ks: Sequence[i
         raise ValueError(f"case {int(np.argmin(totals))} has no target to find; leave such cases out")
     hits = break_ties_against(items, scores, targets).astype(np.float64)
     ideal = (np.arange(max(ks, default=1)) < totals[:, None]).astype(np.float64)
-    return {
-        name: values
-        for k in _checked(ks)
-        for name, values in (
-            (f"hr@{k}", hits[:, :k].any(axis=1).astype(np.float64)),
-            (f"recall@{k}", _count(hits, k) / totals),
-            (f"mrr@{k}", _reciprocal_rank(hits, k)),
-            (f"map@{k}", _average_precision(hits, k) / np.minimum(k, totals)),
-            (f"ndcg@{k}", _gain(hits, k) / _gain(ideal, k)),
-        )
-    }
+    measured: dict[str, Values] = {}
+    for k in _checked(ks):
+        measured[f"hr@{k}"] = hits[:, :k].any(axis=1).astype(np.float64)
+        measured[f"recall@{k}"] = _count(hits, k) / totals
+        measured[f"mrr@{k}"] = _reciprocal_rank(hits, k)
+        measured[f"map@{k}"] = _average_precision(hits, k) / np.minimum(k, totals)
+        measured[f"ndcg@{k}"] = _gain(hits, k) / _gain(ideal, k)
+    return measured
 
 
 def break_ties_against(items: Codes, scores: Floats, targets: Histories) -> Mask:
@@ -132,17 +129,14 @@ def relevance_metrics(
     gains = _padded([_gains(run.get(query, ()), qrels[query]) for query in queries])
     ideal = _padded([sorted((g for g in qrels[query].values() if g > 0), reverse=True) for query in queries])
     totals, hits = (ideal > 0).sum(axis=1), (gains > 0).astype(np.float64)
-    return {
-        name: values
-        for k in _checked(ks)
-        for name, values in (
-            (f"ndcg@{k}", _gain(gains, k) / _gain(ideal, k)),
-            (f"recall@{k}", _count(hits, k) / totals),
-            (f"mrr@{k}", _reciprocal_rank(hits, k)),
-            (f"map@{k}", _average_precision(hits, k) / totals),
-            (f"precision@{k}", _count(hits, k) / k),
-        )
-    }
+    measured: dict[str, Values] = {}
+    for k in _checked(ks):
+        measured[f"ndcg@{k}"] = _gain(gains, k) / _gain(ideal, k)
+        measured[f"recall@{k}"] = _count(hits, k) / totals
+        measured[f"mrr@{k}"] = _reciprocal_rank(hits, k)
+        measured[f"map@{k}"] = _average_precision(hits, k) / totals
+        measured[f"precision@{k}"] = _count(hits, k) / k
+    return measured
 
 
 def _checked(ks: Sequence[int]) -> Sequence[int]:
