@@ -52,7 +52,7 @@ def accuracy(items: Codes, scores: Floats, targets: Histories, *, ks: Sequence[i
     ideal = (np.arange(max(ks, default=1)) < totals[:, None]).astype(np.float64)
     measured: dict[str, Values] = {}
     for k in _checked(ks):
-        measured[f"hr@{k}"] = hits[:, :k].any(axis=1).astype(np.float64)
+        measured[f"hr@{k}"] = np.asarray(hits[:, :k].any(axis=1), np.float64)
         measured[f"recall@{k}"] = _count(hits, k) / totals
         measured[f"mrr@{k}"] = _reciprocal_rank(hits, k)
         measured[f"map@{k}"] = _average_precision(hits, k) / np.minimum(k, totals)
