@@ -39,11 +39,10 @@ def test_recency_weighs_older_likes_less(random_dataset: Dataset, form: str) -> 
 def test_contributions_add_up_to_the_score(random_dataset: Dataset, form: str) -> None:
     model = EASE(EASEConfig(reg=5.0, recency=0.5, form=form)).fit(random_dataset)
     batch = Batch.of_histories(HISTORIES.row(0))
-    weights = np.array([0.25, 0.5, 1.0]) * reference(random_dataset, 5.0)[[3, 7, 11], 20]
-    found = {part.event: part.amount for part in model.contributions(batch, "history", 20)}
-    expected = {event: amount for event, amount in enumerate(weights) if amount > 0}
-    assert found.keys() == expected.keys()
-    assert all(found[event] == pytest.approx(amount, abs=1e-6) for event, amount in expected.items())
+    found = model.contributions(batch, "history", np.array([20, 7, 59], np.int32))
+    expected = np.array([[0.25], [0.5], [1.0]]) * reference(random_dataset, 5.0)[[3, 7, 11]][:, [20, 7, 59]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=0), model.score_histories(HISTORIES.row(0))[0, [20, 7, 59]], atol=1e-5)
 
 
 def test_auto_takes_the_smaller_matrix(random_dataset: Dataset) -> None:

@@ -240,10 +240,11 @@ def test_contributions_name_the_event_with_the_same_words(catalogue):
     stage = Lexical().fit(catalogue(*ANIMALS))
     for evidence in ("items", "history"):
         _, batch = like(stage, [0, 4, 2], evidence)
-        shares = stage.contributions(batch, evidence, 3)
-        assert [share.event for share in shares] == [2]
-        assert 0 < shares[0].amount < 1
-    assert stage.contributions(ask("fox"), "text", 0) == ()
+        shares = stage.contributions(batch, evidence, np.array([3], np.int32))
+        assert shares.shape == (3, 1)
+        assert shares[:2].tolist() == [[0], [0]]
+        assert 0 < shares[2, 0] < 1
+    assert stage.contributions(ask("fox"), "text", np.array([0], np.int32)) is None
 
 
 def test_facets_count_all_that_match(catalogue):

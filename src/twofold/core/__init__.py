@@ -10,13 +10,12 @@ from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, DenseScores, Scores, SparseScores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Contribution, Fuser, Retriever, Stage
+from twofold.core.stage import Fuser, Retriever, Stage
 
 __all__ = [
     "Artifact",
     "Batch",
     "Candidates",
-    "Contribution",
     "Dataset",
     "DenseScores",
     "Event",

@@ -15,6 +15,7 @@ from twofold.core.config import build, read_toml, table
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ArtifactError, ConfigError, nearest
 from twofold.core.history import Histories
+from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, Scores
 from twofold.core.slate import Pick, Slate
@@ -237,42 +238,45 @@ class Pipeline:
 
     def _picks(self, query: Query, batch: Batch, found: Candidates) -> tuple[Pick, ...]:
         """Dress the ranking of one query with ids, titles, snippets and reasons."""
-        count = int((found.items[0] >= 0).sum())
-        codes = found.items[0, :count]
+        codes = found.items[0, : int((found.items[0] >= 0).sum())]
         snippets: dict[int, str] = {}
         if query.text:
             for name in self.recipe.evidence.text:
                 snippets |= self.retrievers[name].snippets(query.text, codes.tolist())
+        heard = {name: scores[0].tolist() for name, scores in found.sources.items()}
+        scores, reasons = found.scores[0].tolist(), self._reasons(query, batch, codes)
         rows = zip(codes.tolist(), self.dataset.item_ids.decode(codes), self.dataset.titles(codes), strict=True)
-        picks = []
-        for column, (code, item, title) in enumerate(rows):
-            heard = {name: float(scores[0, column]) for name, scores in found.sources.items()}
-            sources = {name: score for name, score in heard.items() if not math.isnan(score)}
-            picks.append(
-                Pick(
-                    item=item,
-                    title=title,
-                    score=float(found.scores[0, column]),
-                    sources=sources,
-                    reason=self._reason(query, batch, code, sources),
-                    snippet=snippets.get(code),
-                )
+        return tuple(
+            Pick(
+                item=item,
+                title=title,
+                score=scores[column],
+                sources={name: said[column] for name, said in heard.items() if not math.isnan(said[column])},
+                reason=reasons[column],
+                snippet=snippets.get(code),
             )
-        return tuple(picks)
+            for column, (code, item, title) in enumerate(rows)
+        )
 
-    def _reason(self, query: Query, batch: Batch, item: int, sources: Mapping[str, float]) -> str:
-        """Say why an item is here: by the search text, else by the event that adds most to its score."""
-        heard = {source.partition(".")[0] for source in sources}
-        if "text" in heard:
-            return f"matches “{query.text}”"
+    def _reasons(self, query: Query, batch: Batch, codes: Codes) -> list[str]:
+        """Say why items are here: by the search text, else by the event that adds most to the score."""
+        if query.text is not None:
+            return [f"matches “{query.text}”"] * len(codes)
+        reasons = ["popular now"] * len(codes)
+        open_ = np.ones(len(codes), bool)
         for evidence, words in REASONS:
-            weights = self.recipe.evidence.of(evidence)
-            for name in sorted(weights, key=lambda name: -weights[name]):
-                parts = self.retrievers[name].contributions(batch, evidence, item) if evidence in heard else ()
-                if parts and parts[0].amount > 0:
-                    events = batch.seeds if evidence == "items" else batch.histories
-                    return f"{words} {self.dataset.titles(events.items[[parts[0].event]])[0]}"
-        return "popular now"
+            events, weights = batch.events(evidence), self.recipe.evidence.of(evidence)
+            for name in sorted(weights, key=lambda name: -weights[name]) if len(events.items) else ():
+                amounts = self.retrievers[name].contributions(batch, evidence, codes) if weights[name] > 0 else None
+                if amounts is None or not open_.any():
+                    continue
+                best = amounts.argmax(axis=0)
+                told = open_ & (amounts[best, np.arange(len(codes))] > 0)
+                open_ &= ~told
+                titles = self.dataset.titles(events.items[best[told]])
+                for column, title in zip(np.flatnonzero(told), titles, strict=True):
+                    reasons[column] = f"{words} {title}"
+        return reasons
 
     def save(self, path: Path, *, description: Mapping[str, Any] | None = None) -> Artifact:
         """Write the fitted pipeline as an artifact.

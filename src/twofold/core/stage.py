@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,7 +15,7 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Candidates, Floats, Mask, Scores
 
-__all__ = ["Contribution", "Fuser", "Retriever", "Stage", "make_stage", "stage_kinds"]
+__all__ = ["Fuser", "Retriever", "Stage", "make_stage", "stage_kinds"]
 
 
 class Stage(ABC):
@@ -52,15 +51,6 @@ class Stage(ABC):
             setattr(self, name, np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """How much one event of a history adds to the score of one item."""
-
-    event: int
-    """Position in the history."""
-    amount: float
-
-
 class Retriever(Stage):
     """A stage that finds items for the evidence in a query."""
 
@@ -71,12 +61,12 @@ class Retriever(Stage):
     def score(self, batch: Batch, evidence: Evidence) -> Scores:
         """Say what it thinks of items, given one part of each query of a batch."""
 
-    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
-        """Return what each event of a batch of one adds to the score of an item, the most first.
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats | None:
+        """Return what each event behind a batch of one adds to the scores of items, float32 [events, items].
 
-        Empty where a retriever cannot tell.
+        The events are those of `batch.events(evidence)`. None where a retriever cannot tell.
         """
-        return ()
+        return None
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
         """Return where a search text matches items: HTML whose only tags are <b>."""

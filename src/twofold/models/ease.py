@@ -1,6 +1,5 @@
 """EASE: a full-rank linear item-item model with a closed form, in primal and in dual form."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -12,10 +11,10 @@ import scipy.sparse as sp
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError
 from twofold.core.history import Histories
+from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Floats
-from twofold.core.stage import Contribution
-from twofold.models.recommender import Recommender, like_matrix, rank_contributions, recency_weights
+from twofold.models.recommender import Recommender, like_matrix, liked_recency, recency_weights
 
 __all__ = ["EASE", "EASEConfig"]
 
@@ -118,25 +117,24 @@ class EASE(Recommender):
             scores[:, self.liked] = dense - (dense - smooth) * self.scale
         return scores
 
-    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
-        """Return what each liked event adds to the score of an item, the most first."""
-        return rank_contributions(batch.events(evidence), self.config.recency, lambda codes: self._column(codes, item))
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
+        """Return what each event adds to the scores of items, float32 [events, items]; a dislike adds 0."""
+        events = batch.events(evidence)
+        return self.block(events.items, items) * liked_recency(events, self.config.recency)[:, None]
 
-    def _column(self, codes: npt.NDArray[np.int32], item: int) -> Floats:
-        """Return B[codes, item], 0 where either was never liked."""
-        column = np.zeros(self.items, np.float32)
-        place = int(np.searchsorted(self.liked, item))
-        if place == len(self.liked) or self.liked[place] != item:
-            return column[codes]
+    def block(self, rows: Codes, columns: Codes) -> Floats:
+        """Return B[rows, columns], 0 where either item was never liked."""
+        place = np.full(self.items, -1)
+        place[self.liked] = np.arange(len(self.liked))
+        up, across = place[rows], place[columns]
         if self.weights is not None:
-            column[self.liked] = self.weights[:, place]
+            part = self.weights[np.ix_(up, across)]
         else:
             assert self.scale is not None
             likes = self._likes()
-            smooth = np.asarray(likes.T @ (self.kernel @ likes[:, [place]].toarray()[:, 0]))
-            column[self.liked] = smooth * self.scale[place]
-            column[item] = 0
-        return column[codes]
+            part = likes[:, up].T @ (self.kernel @ likes[:, across].toarray()) * self.scale[across]
+            part[rows[:, None] == columns] = 0
+        return np.where((up[:, None] < 0) | (across < 0), np.float32(0), part)
 
     def _likes(self) -> sp.csr_matrix:
         assert self.kernel is not None

@@ -1,12 +1,10 @@
 """Recommenders: retrievers that score every item from a history. `LinearRecommender` is the form that most share."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from twofold.core.dataset import Dataset
@@ -14,14 +12,21 @@ from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import DenseScores, Floats
-from twofold.core.stage import Contribution, Retriever
+from twofold.core.stage import Retriever
 
-__all__ = ["LinearRecommender", "Recommender", "like_matrix", "rank_contributions", "recency_weights"]
+__all__ = ["LinearRecommender", "Recommender", "like_matrix", "liked_recency", "recency_weights"]
 
 
 def recency_weights(histories: Histories, recency: float) -> Floats:
     """Return `recency ** age` for each event, where the newest like of a row has age 0; shape [events]."""
     return np.power(np.float32(recency), histories.ages.astype(np.float32))
+
+
+def liked_recency(events: Histories, recency: float) -> Floats:
+    """Return the weight in a history of each event of a batch of one: 0 for a dislike; shape [events]."""
+    weights = np.zeros(len(events.items), np.float32)
+    weights[events.values > 0] = recency_weights(events.likes(), recency)
+    return weights
 
 
 def like_matrix(histories: Histories, items: int, weights: Floats | None = None) -> sp.csr_matrix:
@@ -40,18 +45,6 @@ def like_matrix(histories: Histories, items: int, weights: Floats | None = None)
     if weights is None:
         matrix.data[:] = 1
     return matrix
-
-
-def rank_contributions(events: Histories, recency: float, column: Callable[[Codes], Floats]) -> Sequence[Contribution]:
-    """Return what each liked event of a batch of one adds to a linear score, the most first.
-
-    `column` gives, for codes of liked items, the weight of each towards the item that is scored.
-    """
-    liked = np.flatnonzero(events.values > 0)
-    likes = events.likes()
-    amounts = recency_weights(likes, recency) * column(likes.items)
-    order = np.argsort(-amounts, kind="stable")
-    return [Contribution(int(liked[place]), float(amounts[place])) for place in order if amounts[place] > 0]
 
 
 class Recommender(Retriever):
@@ -102,15 +95,17 @@ class LinearRecommender(Recommender):
         scores = history @ self.weights
         return np.asarray(scores.toarray() if sp.issparse(scores) else scores, np.float32)
 
-    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
-        """Return what each liked event adds to the score of an item, the most first."""
-        return rank_contributions(batch.events(evidence), self.config.recency, lambda codes: self.column(codes, item))
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
+        """Return what each event adds to the scores of items, float32 [events, items]; a dislike adds 0."""
+        events = batch.events(evidence)
+        part = self.block(events.items, items)
+        return part * liked_recency(events, self.config.recency)[:, None]
 
-    def column(self, rows: npt.NDArray[np.integer], item: int) -> Floats:
-        """Return W[rows, item]."""
-        part = self.weights[rows]
-        column = part[:, [item]].toarray()[:, 0] if sp.issparse(part) else part[:, item]
-        return np.asarray(column, np.float32)
+    def block(self, rows: Codes, columns: Codes) -> Floats:
+        """Return W[rows, columns]."""
+        if sp.issparse(self.weights):
+            return np.asarray(self.weights[rows][:, columns].toarray(), np.float32)
+        return np.asarray(self.weights[np.ix_(rows, columns)], np.float32)
 
     def save(self, folder: Path) -> None:
         """Write W as npy arrays."""

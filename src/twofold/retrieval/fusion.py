@@ -79,7 +79,8 @@ class Fusion(Fuser):
         if self.config.method == "reciprocal-rank":
             return _reciprocal(ranked, items, self.config.rank_offset)
         norm = np.linalg.norm(np.where(np.isneginf(best), 0, best), axis=1, keepdims=True)
-        return np.nan_to_num(said.at(items)) / np.maximum(norm, TINY).astype(np.float32)
+        votes: Floats = np.nan_to_num(said.at(items)) / np.maximum(norm, TINY).astype(np.float32)
+        return votes
 
 
 def _sum(items: Codes, votes: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:

@@ -1,0 +1,76 @@
+"""Demo: everything once, from data to a measured, saved and questioned pipeline."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twofold.core.dataset import Dataset
+from twofold.core.pipeline import Pipeline, Progress
+from twofold.core.query import Query
+from twofold.core.slate import Slate
+from twofold.evaluate import Table, write_report
+from twofold.flows.evaluate import evaluate
+from twofold.flows.fit import fit
+from twofold.flows.obtain import obtain
+
+__all__ = ["Demo", "run_demo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What a demo leaves behind."""
+
+    table: Table
+    slates: Mapping[str, Slate]
+    """What was asked, in words, and the answer."""
+    artifact: Path
+    report: Path
+
+
+def run_demo(
+    data: Path | None, folder: Path, *, say: Callable[[str], None], progress: Progress | None = None
+) -> Demo:
+    """Get data, measure the default recipe on held-out data, fit it on all, save it and ask it.
+
+    Args:
+        data: a MovieLens folder or a file of interactions; None gets MovieLens, or simulates.
+        folder: where the artifact and the report go.
+        say: told in single lines what happens.
+        progress: told how far each step is.
+
+    Raises:
+        DataError: the data cannot be read.
+        ArtifactError: the artifact or the report cannot be written.
+    """
+    dataset = obtain(data, say)
+    say(f"{len(dataset.users):,} users, {len(dataset.items):,} items, {len(dataset.log.items):,} events after cleaning")
+    table = evaluate(dataset, progress=progress)
+    pipeline = fit(dataset, progress=progress)
+    pipeline.save(folder / "artifact")
+    slates = ask(pipeline)
+    report = folder / "report.html"
+    write_report(report, table, title="Twofold: the default recipe, measured", slates=slates, cleaning=dataset.provenance)
+    return Demo(table=table, slates=slates, artifact=folder / "artifact", report=report)
+
+
+def ask(pipeline: Pipeline) -> dict[str, Slate]:
+    """Ask one query of each kind, made from the dataset itself: its median user, its most liked item."""
+    dataset = pipeline.dataset
+    popular = int(dataset.item_counts.argmax())
+    title = dataset.titles(np.array([popular], np.int32))[0]
+    item = dataset.item_ids.decode([popular])[0]
+    user = dataset.user_ids.decode([_median_user(dataset)])[0]
+    word = max(title.split(), key=len)
+    return {
+        f"for user {user}": pipeline.run(Query(user=user, k=5)),
+        f"search “{word}”": pipeline.run(Query(text=word, k=5)),
+        f"similar to {title}": pipeline.run(Query(items=[item], k=5)),
+        "trending": pipeline.run(Query(k=5)),
+    }
+
+
+def _median_user(dataset: Dataset) -> int:
+    """Return the user whose history is of median length."""
+    return int(np.argsort(dataset.log.lengths, kind="stable")[len(dataset.log) // 2])

@@ -1,0 +1,132 @@
+"""Evaluate: fit recipes on one part of a dataset and measure them on the other, all in the same way."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.core.config import build
+from twofold.core.dataset import Dataset
+from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
+from twofold.core.query import Batch, Query
+from twofold.core.scores import Floats
+from twofold.data import Cases, Split, protocol, split
+from twofold.evaluate import Row, Table, accuracy, beyond, machine
+from twofold.flows.fit import default_recipe, fit
+
+__all__ = ["compare", "evaluate", "rank_cases", "single"]
+
+CHUNK = 512
+DEPTH = 60
+"""Places of a ranking that are kept: the largest cut-off of 20, and room to break ties against the model."""
+TIMED = 50
+"""Single queries timed for the latency of a system."""
+
+BASELINES = {
+    "popular": {"kind": "popularity"},
+    "popular, last week": {"kind": "popularity", "half_life_days": 7.0},
+    "item-knn": {"kind": "item-knn"},
+    "ease": {"kind": "ease"},
+}
+"""Plain systems that stand in every table."""
+
+
+def evaluate(
+    dataset: Dataset, recipe: Recipe | None = None, *, rng: int = 0, progress: Progress | None = None
+) -> Table:
+    """Measure a recipe beside its own retrievers and plain baselines, on held-out data.
+
+    The dataset is split by `recipe.split`; every system is fitted on the older part and asked the
+    same cases. A system without an opinion, as for a user without a history, falls back on what the
+    recipe answers to no evidence, so that no system wins by its fallback.
+    """
+    recipe = recipe or default_recipe()
+    options = build(Split, recipe.split, "split")
+    train, cases = split(dataset, options)
+    answering = {name: recipe.retrieve[name] for name in recipe.evidence.history}
+    systems = {name: single(name, stage, recipe) for name, stage in {**BASELINES, **answering}.items()}
+    systems[f"{recipe.name} (fused)"] = recipe
+    card = {**protocol(options, dataset, cases), "candidates": "all items", "seen items": "removed", "seed": rng}
+    return compare(train, cases, systems, card=card, rng=rng, progress=progress)
+
+
+def single(name: str, stage: Mapping[str, object], recipe: Recipe) -> Recipe:
+    """Return a recipe that answers a history with one stage alone, and nothing as another recipe does."""
+    fallback = {key: recipe.retrieve[key] for key in recipe.evidence.nothing}
+    return replace(
+        recipe,
+        name=name,
+        retrieve={**fallback, "alone": dict(stage)},
+        evidence=Weights(history={"alone": 1.0}, nothing=recipe.evidence.nothing),
+        tune={},
+    )
+
+
+def compare(
+    train: Dataset,
+    cases: Cases,
+    systems: Mapping[str, Recipe],
+    *,
+    card: Mapping[str, object],
+    rng: int = 0,
+    progress: Progress | None = None,
+) -> Table:
+    """Fit recipes on a dataset and measure them on the same cases.
+
+    Args:
+        train: what systems may see; holds no target of a case.
+        cases: what is asked and what should be found.
+        systems: name of a row to its recipe.
+        card: what the numbers rest on, for the protocol.
+        rng: the seed of everything random.
+        progress: told what is being done.
+    """
+    rows = []
+    for done, (name, recipe) in enumerate(systems.items()):
+        if progress:
+            progress(f"evaluate: {name}", done, len(systems))
+        begun = time.perf_counter()
+        pipeline = fit(train, recipe, rng=rng)
+        seconds = time.perf_counter() - begun
+        items, scores = rank_cases(pipeline, cases)
+        rows.append(
+            Row(
+                name=name,
+                metrics=accuracy(items, scores, cases.targets),
+                beyond=beyond(items, train, cases.histories),
+                extra={"fit seconds": seconds, "ms a query": latency(pipeline, cases)},
+            )
+        )
+    if progress:
+        progress("evaluate", len(systems), len(systems))
+    about = {**card, "ties": "against the model", "data": train.fingerprint(), "machine": machine()}
+    return Table(rows=rows, protocol=about, clusters=cases.users)
+
+
+def rank_cases(pipeline: Pipeline, cases: Cases, depth: int = DEPTH) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Return a fitted pipeline's rankings of all cases: items and scores [c, depth], what was seen removed."""
+    items = np.full((len(cases), depth), -1, np.int32)
+    scores = np.full((len(cases), depth), -np.inf, np.float32)
+    for start in range(0, len(cases), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(cases)))
+        part = cases.take(rows)
+        recent = part.histories.last(pipeline.recipe.recent)
+        found = pipeline.rank(Batch.of_histories(recent, part.allowed(len(pipeline.dataset.items))), depth)
+        items[rows, : found.items.shape[1]] = found.items
+        scores[rows, : found.items.shape[1]] = found.scores
+    return items, scores
+
+
+def latency(pipeline: Pipeline, cases: Cases) -> float:
+    """Return the median milliseconds of a whole "for you" query, asked one at a time with the caller's ids."""
+    rows = np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int)
+    spent = []
+    for row in rows:
+        query = Query(history=pipeline.dataset.item_ids.decode(cases.histories.row(row).items))
+        begun = time.perf_counter()
+        pipeline.run(query)
+        spent.append((time.perf_counter() - begun) * 1000)
+    return median(spent)
