@@ -41,8 +41,8 @@ class Split:
     test: float = 0.1
     """global-time: the share of events that are newest; strong-generalisation: the share of users held out."""
     history: Evolution = "rolling"
-    """global-time only. `rolling`: each test like is a case of its own, and all that its user did before it is
-    given; `frozen`: a user is one case, and only the train part is given."""
+    """global-time only. `rolling`: each test like is a case of its own, and all that its user did at an earlier
+    time is given, be it in the test part; `frozen`: a user is one case, and only the train part is given."""
     targets_per_user: int = 20
     """global-time with a rolling history only: at most so many cases a user, spread evenly over their test likes."""
     seed: int = 0
@@ -183,9 +183,11 @@ def _plan(log: Histories, n_items: int, options: Split) -> _Plan:
     if options.history == "frozen":
         ends = log.indptr[:-1] + np.bincount(log.rows[train], minlength=len(log))
         return _one_case_a_user(log, train, ends, targets, cutoff)
-    targets = targets[targets - log.indptr[log.rows[targets]] >= options.min_history]
+    # What was rated in the same second came in one go: its order in the file says nothing about what led to what.
+    before = _moments(log)
+    targets = targets[before[targets] - log.indptr[log.rows[targets]] >= options.min_history]
     targets = targets[_spread(log.rows[targets], options.targets_per_user)]
-    return _one_case_a_target(log, train, targets, cutoff)
+    return _one_case_a_target(log, train, targets, before[targets], cutoff)
 
 
 def _leave_one_out(log: Histories, discoveries: npt.NDArray[np.bool_], options: Split) -> _Plan:
@@ -195,7 +197,7 @@ def _leave_one_out(log: Histories, discoveries: npt.NDArray[np.bool_], options: 
     targets = places[np.append(rows[places][1:] != rows[places][:-1], True)[: len(places)]]
     ends = log.indptr[1:].copy()
     ends[rows[targets]] = targets
-    return _one_case_a_target(log, np.arange(len(rows)) < ends[rows], targets, None)
+    return _one_case_a_target(log, np.arange(len(rows)) < ends[rows], targets, targets, None)
 
 
 def _strong_generalisation(log: Histories, discoveries: npt.NDArray[np.bool_], options: Split) -> _Plan:
@@ -209,9 +211,11 @@ def _strong_generalisation(log: Histories, discoveries: npt.NDArray[np.bool_], o
     return _one_case_a_user(log, ~held[rows], ends, targets, None)
 
 
-def _one_case_a_target(log: Histories, train: npt.NDArray[np.bool_], targets: Index, cutoff: int | None) -> _Plan:
+def _one_case_a_target(
+    log: Histories, train: npt.NDArray[np.bool_], targets: Index, ends: Index, cutoff: int | None
+) -> _Plan:
     ones = np.ones(len(targets), np.int64)
-    return _Plan(train=train, users=log.rows[targets], ends=targets, counts=ones, targets=targets, cutoff=cutoff)
+    return _Plan(train=train, users=log.rows[targets], ends=ends, counts=ones, targets=targets, cutoff=cutoff)
 
 
 def _one_case_a_user(
@@ -243,6 +247,14 @@ def _discoveries(log: Histories, n_items: int) -> npt.NDArray[np.bool_]:
     first = np.zeros(len(pairs), bool)
     first[order[np.append(True, pairs[order][1:] != pairs[order][:-1])[: len(pairs)]]] = True
     return first & (log.values > 0)
+
+
+def _moments(log: Histories) -> Index:
+    """Return for each event where its user's first event of the same time is, shape [events]."""
+    rows, times, places = log.rows, log.timestamps, np.arange(len(log.items))
+    first = np.ones(len(places), bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (times[1:] != times[:-1])
+    return np.maximum.accumulate(np.where(first, places, 0))
 
 
 def _spread(rows: Index, count: int) -> npt.NDArray[np.bool_]:

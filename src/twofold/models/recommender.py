@@ -103,7 +103,7 @@ class LinearRecommender(Recommender):
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """Return W[rows, columns]."""
-        if sp.issparse(self.weights):
+        if isinstance(self.weights, sp.csr_matrix):
             return np.asarray(self.weights[rows][:, columns].toarray(), np.float32)
         return np.asarray(self.weights[np.ix_(rows, columns)], np.float32)
 
