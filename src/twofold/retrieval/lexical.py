@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 from tantivy import Query
 
-from twofold.core import Batch, Contribution, Dataset, Evidence, Histories, Retriever, SparseScores
+from twofold.core import Batch, Dataset, Evidence, Histories, Retriever, SparseScores
 from twofold.core.errors import ConfigError, DataError, nearest
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats
@@ -26,8 +26,9 @@ from twofold.retrieval.vocabulary import Vocabulary
 
 __all__ = ["Lexical", "LexicalConfig", "Like"]
 
-FEW = 2_000
-"""So few allowed items are named in the query itself; where more are allowed, it is asked for more hits."""
+FEW = 1_000
+"""So few allowed items are named in the query itself, at 10 µs each; where more are allowed, it is asked for
+more hits until enough of them are."""
 ENOUGH = 10
 """Where exact words find fewer items, those that similar words find are put below."""
 
@@ -165,15 +166,16 @@ class Lexical(Retriever):
             )
         )
 
-    def contributions(self, batch: Batch, evidence: Evidence, item: int) -> Sequence[Contribution]:
-        """Return how much of the words of an item each liked event explains, the most first."""
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats | None:
+        """Return how much of the words of items each of the newest liked events shares, float32 [events, items]."""
         if evidence not in ("items", "history"):
-            return ()
-        events = batch.events(evidence).row(0)
-        newest = np.flatnonzero(events.values > 0)[-self.config.like.items :]
-        shared = [(self._likeness.shared(int(events.items[at]), item), int(at)) for at in newest]
-        best_first = sorted(shared, key=lambda pair: (-pair[0], pair[1]))
-        return [Contribution(at, amount) for amount, at in best_first if amount > 0]
+            return None
+        events = batch.events(evidence)
+        amounts = np.zeros((len(events.items), len(items)), np.float32)
+        for at in np.flatnonzero(events.values > 0)[-self.config.like.items :]:
+            seed = int(events.items[at])
+            amounts[at] = [self._likeness.shared(seed, item) for item in items.tolist()]
+        return amounts
 
     def facets(self, text: str | None, column: str, allowed: npt.NDArray[np.bool_] | None = None) -> dict[object, int]:
         """Return how many items that match a text have each value of a column, the most frequent first.
