@@ -181,7 +181,7 @@ class Lexical(Retriever):
         """Return how many items that match a text have each value of a column, the most frequent first.
 
         Args:
-            text: what to search for, by its exact words; None counts all items.
+            text: what to search for; None counts all items. Similar words count only where a word is unknown.
             column: a column of the catalogue; each value of a list counts once an item.
             allowed: which items count, shape [items]; None where all do.
 

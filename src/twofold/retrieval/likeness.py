@@ -30,7 +30,7 @@ class Like:
     """How many of the newest liked items count."""
     terms: int = 25
     """How many of their most telling words are searched for."""
-    categories: float = 0.3
+    categories: float = 1.0
     """How much a category counts beside a word that is as rare."""
 
     def __post_init__(self) -> None:
