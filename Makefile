@@ -1,19 +1,25 @@
-# make demo, make test: all a newcomer needs. DATA=path names a MovieLens folder; PYTHON=python3.12 another Python.
+# make demo, make test: all that a newcomer needs.
+# DATA=path names a MovieLens folder, PYTHON=python3.12 another Python.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export TWOFOLD_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: install demo test check lint clean
+.PHONY: install demo test lint check clean
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,frames]'
+	$(PIP) --editable .
 	touch $@
 
-install: $(VENV)/installed
+$(VENV)/ready-dev: $(VENV)/ready
+	$(PIP) --editable '.[dev,frames]'
+	touch $@
 
-demo: install
+install: $(VENV)/ready-dev
+
+demo: $(VENV)/ready
 	$(BIN)/twofold demo $(if $(DATA),--data '$(DATA)')
 
 test: install

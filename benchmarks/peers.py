@@ -86,10 +86,10 @@ class LensKit(Peer):
 
     def fit(self, likes: sp.csr_matrix) -> None:
         """Train the scorer on the likes."""
+        import pandas as pd  # noqa: PLC0415
         from lenskit.data import from_interactions_df  # noqa: PLC0415
         from lenskit.knn import EASEScorer, ItemKNNScorer  # noqa: PLC0415
         from lenskit.training import TrainingOptions  # noqa: PLC0415
-        import pandas as pd  # noqa: PLC0415
 
         options = dict(self.options)
         scorer = {"ease": EASEScorer, "item-knn": ItemKNNScorer}[options.pop("scorer")]

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from twofold.data.judgements import Judgements, dataset_of, read_cranfield, read_scifact
 
 from benchmarks.measure import measured
 from twofold.core import Batch, Dataset
-from twofold.data.judgements import Judgements, dataset_of, read_cranfield, read_scifact
 from twofold.evaluate.metrics import relevance_metrics
 from twofold.evaluate.significance import bootstrap_interval
 from twofold.retrieval import Lexical, LexicalConfig

@@ -234,6 +234,24 @@ def _answer(artifact: Path, query: Query, as_json: bool) -> None:
         _print_slate(slate)
 
 
+def _print_table(table: Any) -> None:
+    """Print a table of quality; the best figure of a column is bold, and so is what cannot be told from it."""
+    columns = [
+        name for name in ("ndcg@10", "hr@10", "coverage@10", "fit seconds", "ms a query") if name in table.columns()
+    ]
+    grid = Grid("system", *columns, title=f"quality on {table.protocol['cases']:,} held-out cases")
+    for name, cells in table.cells(columns).items():
+        grid.add_row(escape(name), *map(_figure, cells))
+    out.print(grid)
+    card = (f"{name}: {_words(value)}" for name, value in table.protocol.items() if not isinstance(value, dict))
+    out.print("protocol: " + "; ".join(card), style="dim", markup=False, highlight=False)
+
+
+def _figure(cell: Any) -> str:
+    value = f"[bold]{cell.text}[/bold]" if cell.mark in ("best", "level") else str(cell.text)
+    return f"{value}\n[dim]{cell.interval.replace(' – ', '–')}[/dim]" if cell.interval else value
+
+
 def _print_slate(slate: Slate, title: str | None = None) -> None:
     grid = Grid("#", "item", "title", "score", "why", title=escape(title) if title else None)
     for place, pick in enumerate(slate.picks, 1):

@@ -102,7 +102,7 @@ class Pipeline:
     """Stages in order, described by a recipe; turns a Query into a Slate.
 
     The first evidence that a query has, of text, items, history and nothing, says which items may be
-    in the slate; the other evidence reorders them. Where the evidence is about taste rather than a
+    in the slate; the other evidence reorders them, and what a text finds is also ordered by popularity. Where the evidence is about taste rather than a
     search text, what is missing to k is filled with what is trending.
     """
 
@@ -212,7 +212,8 @@ class Pipeline:
     def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
         """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
         found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=k)
-        for other in evidence[1:-1]:
+        # What a text finds is also ordered by what is popular; taste and seeds are not, or all would get the same.
+        for other in evidence[1:] if evidence[0] == "text" else evidence[1:-1]:
             found = self.fuser.reorder(found, *self.opinions(batch, other), self.recipe.blend)
         found = found.head(k)
         full = found.items.shape[1] == k and bool((found.items >= 0).all())

@@ -29,9 +29,7 @@ class Demo:
     report: Path
 
 
-def run_demo(
-    data: Path | None, folder: Path, *, say: Callable[[str], None], progress: Progress | None = None
-) -> Demo:
+def run_demo(data: Path | None, folder: Path, *, say: Callable[[str], None], progress: Progress | None = None) -> Demo:
     """Get data, measure the default recipe on held-out data, fit it on all, save it and ask it.
 
     Args:
@@ -51,7 +49,9 @@ def run_demo(
     pipeline.save(folder / "artifact")
     slates = ask(pipeline)
     report = folder / "report.html"
-    write_report(report, table, title="Twofold: the default recipe, measured", slates=slates, cleaning=dataset.provenance)
+    write_report(
+        report, table, title="Twofold: the default recipe, measured", slates=slates, cleaning=dataset.provenance
+    )
     return Demo(table=table, slates=slates, artifact=folder / "artifact", report=report)
 
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
+from twofold.core.ids import Codes
 from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Query
 from twofold.core.scores import Floats
 from twofold.data import Cases, Split, protocol, split
-from twofold.evaluate import Row, Table, accuracy, beyond, machine
+from twofold.evaluate import Row, Table, accuracy, beyond, machine, slices
 from twofold.flows.fit import default_recipe, fit
 
 __all__ = ["compare", "evaluate", "rank_cases", "single"]
@@ -25,9 +25,10 @@ DEPTH = 60
 TIMED = 50
 """Single queries timed for the latency of a system."""
 
+RECENT = "popular, last week"
 BASELINES = {
     "popular": {"kind": "popularity"},
-    "popular, last week": {"kind": "popularity", "half_life_days": 7.0},
+    RECENT: {"kind": "popularity", "half_life_days": 7.0},
     "item-knn": {"kind": "item-knn"},
     "ease": {"kind": "ease"},
 }
@@ -91,22 +92,29 @@ def compare(
         begun = time.perf_counter()
         pipeline = fit(train, recipe, rng=rng)
         seconds = time.perf_counter() - begun
-        items, scores = rank_cases(pipeline, cases)
-        rows.append(
-            Row(
-                name=name,
-                metrics=accuracy(items, scores, cases.targets),
-                beyond=beyond(items, train, cases.histories),
-                extra={"fit seconds": seconds, "ms a query": latency(pipeline, cases)},
-            )
-        )
+        costs = {"fit seconds": seconds, "ms a query": latency(pipeline, cases)}
+        rows.append(row_of(name, rank_cases(pipeline, cases), train, cases, costs))
     if progress:
         progress("evaluate", len(systems), len(systems))
     about = {**card, "ties": "against the model", "data": train.fingerprint(), "machine": machine()}
-    return Table(rows=rows, protocol=about, clusters=cases.users)
+    baseline = RECENT if RECENT in systems else None
+    return Table(rows=rows, protocol=about, clusters=cases.users, baseline=baseline)
 
 
-def rank_cases(pipeline: Pipeline, cases: Cases, depth: int = DEPTH) -> tuple[npt.NDArray[np.int32], Floats]:
+def row_of(name: str, ranking: tuple[Codes, Floats], train: Dataset, cases: Cases, costs: Mapping[str, float]) -> Row:
+    """Return a row of a table: all that is measured of rankings (items and scores [c, d]) of the same cases."""
+    items, scores = ranking
+    users = cases.users
+    return Row(
+        name=name,
+        metrics=accuracy(items, scores, cases.targets),
+        beyond=beyond(items, train, cases.histories, clusters=users),
+        slices=slices(items, scores, cases.targets, cases.histories, train.item_counts, clusters=users),
+        extra=costs,
+    )
+
+
+def rank_cases(pipeline: Pipeline, cases: Cases, depth: int = DEPTH) -> tuple[Codes, Floats]:
     """Return a fitted pipeline's rankings of all cases: items and scores [c, depth], what was seen removed."""
     items = np.full((len(cases), depth), -1, np.int32)
     scores = np.full((len(cases), depth), -np.inf, np.float32)
