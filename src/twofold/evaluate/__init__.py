@@ -10,6 +10,7 @@ from twofold.evaluate.lists import (
 )
 from twofold.evaluate.metrics import accuracy, break_ties_against, judged_queries, relevance_metrics
 from twofold.evaluate.protocol import machine
+from twofold.evaluate.report import render_report, write_report
 from twofold.evaluate.significance import (
     PairedResult,
     bootstrap_interval,
@@ -46,5 +47,7 @@ __all__ = [
     "popularity_percentiles",
     "ratio_interval",
     "relevance_metrics",
+    "render_report",
     "slices",
+    "write_report",
 ]
