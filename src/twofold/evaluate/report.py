@@ -101,7 +101,8 @@ def _verdict(table: Table) -> str:
         )
     for c in table.comparisons:
         if c.system == table.best and c.against == table.baseline and c.ratio is not None:
-            words += f"Its mean is {c.ratio:.2f} times that of {escape(c.against)} ({_between(c.ratio_low, c.ratio_high, 2)})."
+            interval = _between(c.ratio_low, c.ratio_high, 2)
+            words += f"Its mean is {c.ratio:.2f} times that of {escape(c.against)} ({interval})."
     return words
 
 
