@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Peer, likes_of
+from benchmarks.peers import ImplicitALS, ImplicitKNN, LensKit, Peer, likes_of
 from twofold.core import Dataset, Recipe
 from twofold.data import Cases
 from twofold.evaluate import accuracy, cluster_mean
@@ -33,18 +33,18 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
 }
 """For each row, the options that are tried: none more than eight, the peers' as many as ours."""
 
-PEERS: dict[str, tuple[type[Peer] | str, list[dict[str, Any]]]] = {
+PEERS: dict[str, tuple[Callable[[dict[str, Any]], Peer], list[dict[str, Any]]]] = {
     "implicit ALS": (
-        "ImplicitALS",
+        ImplicitALS,
         [{"num_threads": 2, "regularization": reg, **options} for options in ALS for reg in (0.1, 10.0)],
     ),
-    "implicit cosine kNN": ("ImplicitKNN", [{"K": count} for count in (20, 50, 100, 200)]),
+    "implicit cosine kNN": (ImplicitKNN, [{"K": count} for count in (20, 50, 100, 200)]),
     "LensKit item-kNN": (
-        "LensKit",
+        LensKit,
         [{"scorer": "item-knn", "feedback": "implicit", "max_nbrs": count} for count in (20, 50, 100, 200)],
     ),
     "LensKit EASE": (
-        "LensKit",
+        LensKit,
         [{"scorer": "ease", "regularization": reg} for reg in (30.0, 100.0, 300.0, 1000.0)],
     ),
 }

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import peers
 from benchmarks.choosing import GRIDS, PEERS, choose, choose_peer, sample
 from benchmarks.measure import measured
-from benchmarks.peers import likes_of
+from benchmarks.peers import Peer, likes_of
 from twofold.core import Batch, Dataset, Histories, Recipe
 from twofold.core.config import table
 from twofold.data import Cases, Split, protocol, split
@@ -55,10 +54,10 @@ def compare_all(
             say(f"{name}: {chosen[name]}")
             rows.append(_ours(name, single(name, chosen[name], recipe), train, cases))
     rows.append(_ours("twofold default recipe", recipe, train, cases))
-    for name, (cls, grid) in PEERS.items():
-        chosen[name], _ = choose_peer(getattr(peers, cls), grid, older, asked, _fallback(recipe, older))
+    for name, (make, grid) in PEERS.items():
+        chosen[name], _ = choose_peer(make, grid, older, asked, _fallback(recipe, older))
         say(f"{name}: {chosen[name]}")
-        rows.append(_theirs(name, getattr(peers, cls)(dict(chosen[name])), train, cases, _fallback(recipe, train)))
+        rows.append(_theirs(name, make(dict(chosen[name])), train, cases, _fallback(recipe, train)))
     card = {
         **protocol(options, dataset, cases),
         "candidates": "all items",
@@ -80,7 +79,7 @@ def _ours(name: str, recipe: Recipe, train: Dataset, cases: Cases) -> Row:
     return row_of(name, rank_cases(pipeline, cases), train, cases, costs)
 
 
-def _theirs(name: str, peer: peers.Peer, train: Dataset, cases: Cases, fallback: np.ndarray) -> Row:
+def _theirs(name: str, peer: Peer, train: Dataset, cases: Cases, fallback: np.ndarray) -> Row:
     likes = likes_of(train.log, len(train.items))
     with measured() as cost:
         peer.fit(likes)

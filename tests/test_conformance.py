@@ -82,7 +82,7 @@ def test_an_unknown_option_is_refused(name: str) -> None:
         make_stage({"kind": name, "nonsense": 1}, "stage")
 
 
-def test_a_new_process_gives_equal_slates(kind: str, pipeline: Pipeline, dataset: Dataset, tmp_path: Path) -> None:
+def test_a_new_process_gives_equal_slates(pipeline: Pipeline, dataset: Dataset, tmp_path: Path) -> None:
     pipeline.save(tmp_path / "artifact")
     program = (
         "import json, sys; from pathlib import Path; from twofold.core import Pipeline, Query\n"
@@ -121,7 +121,7 @@ def test_an_unknown_user_gets_k_items(name: str, fitted: dict[str, Pipeline]) ->
 
 
 @pytest.mark.parametrize("name", TASTE)
-def test_a_new_user_is_answered_by_what_they_just_did(name: str, fitted: dict[str, Pipeline], dataset: Dataset) -> None:
+def test_a_new_user_is_answered_by_what_they_just_did(name: str, fitted: dict[str, Pipeline]) -> None:
     before = fitted[name].run(Query(k=9)).items
     after = fitted[name].run(Query(user="nobody has this id", history=[before[0]], k=9)).items
     assert len(set(after)) == 9
@@ -150,9 +150,7 @@ def test_dislikes_alone_are_no_taste(pipeline: Pipeline) -> None:
     if "history" not in retriever.evidence:
         pytest.skip("the stage does not answer histories")
     liked = Histories.from_lists([[4, 7]])
-    disliked = Histories(
-        indptr=liked.indptr, items=liked.items, values=-liked.values, timestamps=liked.timestamps
-    )
+    disliked = Histories(indptr=liked.indptr, items=liked.items, values=-liked.values, timestamps=liked.timestamps)
     found = retriever.score(Batch.of_histories(disliked), "history").at(np.array([[4, 7, 9]], np.int32))
     empty = retriever.score(Batch.of_histories(Histories.empty(1)), "history").at(np.array([[4, 7, 9]], np.int32))
     np.testing.assert_array_equal(found, empty)
@@ -183,9 +181,7 @@ def test_a_filter_that_leaves_nothing(pipeline: Pipeline, dataset: Dataset) -> N
 
 def test_filters_and_exclusions_hold_on_every_path(pipeline: Pipeline, dataset: Dataset) -> None:
     category = dataset.items["categories"].explode().value_counts(sort=True)["categories"][0]
-    allowed = set(
-        dataset.items.filter(dataset.items["categories"].list.contains(category))["item"].to_list()
-    )
+    allowed = set(dataset.items.filter(dataset.items["categories"].list.contains(category))["item"].to_list())
     banned = sorted(allowed)[:2]
     for query in queries(dataset):
         slate = pipeline.run(

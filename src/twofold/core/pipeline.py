@@ -102,8 +102,9 @@ class Pipeline:
     """Stages in order, described by a recipe; turns a Query into a Slate.
 
     The first evidence that a query has, of text, items, history and nothing, says which items may be
-    in the slate; the other evidence reorders them, and what a text finds is also ordered by popularity. Where the evidence is about taste rather than a
-    search text, what is missing to k is filled with what is trending.
+    in the slate; the other evidence reorders them, and what a text finds is also ordered by popularity.
+    Where the evidence is about taste rather than a search text, what is missing to k is filled with
+    what is trending.
     """
 
     dataset: Dataset

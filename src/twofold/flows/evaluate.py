@@ -26,7 +26,7 @@ TIMED = 50
 """Single queries timed for the latency of a system."""
 
 RECENT = "popular, last week"
-BASELINES = {
+BASELINES: dict[str, dict[str, object]] = {
     "popular": {"kind": "popularity"},
     RECENT: {"kind": "popularity", "half_life_days": 7.0},
     "item-knn": {"kind": "item-knn"},
