@@ -133,6 +133,9 @@ def test_item_codes_of_neighbouring_rows_are_not_confused():
     # With rows packed into one key, item 10 of row 0 and item 0 of row 1 are neighbours.
     found = rank([[10, 9], [0, 1]], [[2, 1], [2, 1]], [[9], [10]], ks=(2,))
     assert found["hr@2"].tolist() == [1, 0]
+    # Nor is the empty place of row 1 the last item of the catalogue, which row 0 seeks.
+    found = rank([[1, 2], [3, -1]], [[2, 1], [2, -np.inf]], [[10], [0]], ks=(2,))
+    assert found["hr@2"].tolist() == [0, 0]
 
 
 def test_six_thousand_rankings_take_less_than_a_second():
