@@ -11,7 +11,7 @@ import polars as pl
 from twofold.core.dataset import Dataset
 from twofold.core.errors import DataError
 from twofold.core.history import Histories
-from twofold.core.ids import IdMap
+from twofold.core.ids import Codes, IdMap
 from twofold.data.catalogue import align, describe_items, describe_users, enrich
 from twofold.data.columns import ColumnMapping, guess_columns
 from twofold.data.report import CleaningReport
@@ -66,7 +66,11 @@ def clean(
         "malformed": sum(len(table.rejected) for table in tables),
     }
     notes = [note for table in tables for note in table.notes]
-    log = Log(select_events(interactions, mappings["interactions"], options, found, notes))
+    events = {role: interactions.frame[name] for role, name in mappings["interactions"].columns.items()}
+    lines, malformed = interactions.lines, interactions.rejected
+    del interactions, tables
+    log = select_events(lines, events, options, found, notes)
+    log.rejected.append(malformed)
     apply_rules(log, options, found)
     catalogue, profiles = None, None
     if items is not None:
@@ -81,35 +85,45 @@ def clean(
         profiles, _ = describe_users(users, mappings["users"])
     if not len(log.frame) and not (catalogue is not None and len(catalogue)):
         raise DataError(f"{source or 'the data'} hold no event that can be used; run `twofold data check` to see why.")
-    dataset = _encode(log.frame, catalogue, profiles)
-    rejected = pl.concat([interactions.rejected, *log.rejected]).sort("line", maintain_order=True)
+    dataset = _encode(log, catalogue, profiles)
+    rejected = pl.concat(log.rejected).sort("line", maintain_order=True)
     report = _report(dataset, catalogue, rejected, mappings, {**found, "notes": notes})
     return Cleaned(dataset=replace(dataset, provenance=report.as_dict()), report=report, rejected=rejected)
 
 
-def _encode(log: pl.DataFrame, catalogue: pl.DataFrame | None, profiles: pl.DataFrame | None) -> Dataset:
+def _encode(log: Log, catalogue: pl.DataFrame | None, profiles: pl.DataFrame | None) -> Dataset:
     if catalogue is None:
         text = pl.String
         catalogue = pl.DataFrame(
-            schema={"item": log["item"].dtype, "title": text, "text": text, "categories": pl.List(pl.String)}
+            schema={"item": log.ids["item"].dtype, "title": text, "text": text, "categories": pl.List(pl.String)}
         )
-    items, seen_items = align(catalogue, log["item"], "item", seen_first=False)
-    users, seen_users = align(profiles, log["user"], "user", seen_first=True)
-    items = items.with_columns(pl.col("categories").fill_null([]))
-    item_ids, user_ids = IdMap(items["item"]), IdMap(users["user"])
+    log.frame = log.frame.drop("line")
+    items, item_codes = _coded(log, catalogue, "item", seen_first=False)
+    users, user_codes = _coded(log, profiles, "user", seen_first=True)
     return Dataset(
-        item_ids=item_ids,
-        user_ids=user_ids,
-        items=items,
+        item_ids=IdMap(items["item"]),
+        user_ids=IdMap(users["user"]),
+        items=items.with_columns(pl.col("categories").fill_null([])),
         users=users,
         log=Histories.from_events(
-            user_ids.encode_series(seen_users),
-            item_ids.encode_series(seen_items),
-            log["value"].to_numpy(),
-            log["timestamp"].to_numpy(),
+            user_codes,
+            item_codes,
+            log.frame.drop_in_place("value").to_numpy(),
+            log.frame.drop_in_place("timestamp").to_numpy(),
             size=len(users),
         ),
     )
+
+
+def _coded(log: Log, table: pl.DataFrame | None, role: str, *, seen_first: bool) -> tuple[pl.DataFrame, Codes]:
+    """Return the table with a row for every user or item, and the code of each event in it."""
+    codes, ids = log.codes(role), log.ids[role]
+    present = np.bincount(codes, minlength=len(ids)) > 0
+    table, seen = align(table, ids.filter(pl.Series(present)), role, seen_first=seen_first)
+    new = np.full(len(ids), -1, np.int32)
+    new[present] = IdMap(table[role]).encode_series(seen)
+    log.frame = log.frame.drop(role)
+    return table, new[codes]
 
 
 def _report(

@@ -22,7 +22,8 @@ SAMPLE = 100
 QUOTE, NEWLINE = ord('"'), ord("\n")
 BLOCK = 1 << 16
 """Records parsed at once."""
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 20
+PROBE = 100
 LONGEST_RECORD = 1_000
 """A quoted field that goes on for more lines than this was never closed."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -194,17 +195,28 @@ def _joined(data: memoryview, starts: Lines, ends: Lines, lines: Lines) -> bytes
 
 
 def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
-    """Hold columns of whole numbers in their one spelling as Int64, which takes half the memory of text."""
-    columns = [column if column.null_count() == len(column) else whole_numbers(column) for column in frame]
-    return pl.DataFrame([old if new is None else new for old, new in zip(frame, columns, strict=True)])
+    """Hold numbers whose text can be told from them as numbers, which take half the memory of text."""
+    return pl.DataFrame([_exact_numbers(column) for column in frame])
+
+
+def _exact_numbers(text: pl.Series) -> pl.Series:
+    if text.null_count() == len(text):
+        return text
+    whole = whole_numbers(text)
+    if whole is not None:
+        return whole
+    if text.head(PROBE).cast(pl.Float64, strict=False).null_count() > text.head(PROBE).null_count():
+        return text
+    real = text.cast(pl.Float64, strict=False)
+    return real if bool((real.cast(pl.String).eq_missing(text)).all()) else text
 
 
 def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Put blocks below each other; where one holds whole numbers and another text, numbers are spelt again."""
+    """Put blocks below each other; where they hold a column in several types, numbers are spelt again."""
     columns = []
     for name in frames[0].columns:
         parts = [frame[name] for frame in frames if len(frame)] or [frames[0][name]]
-        if any(part.dtype == pl.String for part in parts):
+        if len({part.dtype for part in parts}) > 1:
             parts = [part.cast(pl.String) for part in parts]
         columns.append(pl.concat(parts, rechunk=False))
         for place, frame in enumerate(frames):

@@ -72,7 +72,7 @@ def signed_ratings(ratings: pl.Series, neutral: float, highest: float) -> pl.Ser
     >>> signed_ratings(pl.Series([0.5, 2.5, 3.0, 3.5, 5.0]), 3.0, 5.0).to_list()
     [-1.0, -0.25, 0.0, 0.25, 1.0]
     """
-    return ((ratings.cast(pl.Float64) - neutral) / (highest - neutral)).clip(-1.0, 1.0).cast(pl.Float32)
+    return ((ratings.cast(pl.Float32) - neutral) / (highest - neutral)).clip(-1.0, 1.0)
 
 
 def values_of_events(events: pl.Series, given: Mapping[str, float]) -> pl.Series:

@@ -84,8 +84,9 @@ def read_and_clean(
             source=str(interactions),
         )
     source = str(interactions) if isinstance(interactions, str | os.PathLike) else type(interactions).__name__
-    table = _as_table(interactions, "interactions", ids)
-    return clean(table, extra, profiles, cleaning=cleaning, columns=columns, source=source)
+    return clean(
+        _as_table(interactions, "interactions", ids), extra, profiles, cleaning=cleaning, columns=columns, source=source
+    )
 
 
 def _as_table(source: Source, what: str, ids: tuple[str, ...]) -> Table:

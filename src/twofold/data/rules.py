@@ -3,16 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from twofold.core.errors import DataError
-from twofold.data.columns import ColumnMapping
+from twofold.core.ids import Codes, IdMap
 from twofold.data.feedback import rating_scale, signed_ratings, values_of_events
-from twofold.data.table import LONGEST, Table
+from twofold.data.table import LONGEST, Lines
 from twofold.data.times import to_milliseconds
 from twofold.data.typed import as_ids
 
 __all__ = ["Cleaning", "Log", "apply_rules", "select_events"]
+
+BLOCK = 1 << 17
+MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,62 +59,110 @@ class Cleaning:
 
 
 class Log:
-    """The events that are still in, and those that were set aside."""
+    """The events that are still in, and those that were set aside.
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-        self.rejected: list[pl.DataFrame] = []
+    Users and items are codes here, positions in `ids`, or -1 for none: that takes half the memory.
+    """
 
-    def set_aside(self, bad: pl.Series, reason: str) -> int:
+    frame: pl.DataFrame
+    """`line`, `user`, `item`, `timestamp` (null where unknown) and `value` (null where missing)."""
+    ids: dict[str, pl.Series]
+    """The distinct ids of `user` and `item`, in order of appearance."""
+    rejected: list[pl.DataFrame]
+
+    def __init__(self, lines: Lines, columns: dict[str, pl.Series]) -> None:
+        self.rejected = []
+        self.ids = {}
+        coded = [pl.Series("line", lines)]
+        for role in ("user", "item"):
+            ids = as_ids(columns.pop(role))
+            self.ids[role] = ids.drop_nulls().unique(maintain_order=True)
+            coded.append(pl.Series(role, _codes(ids, IdMap(self.ids[role]))))
+        self.frame = pl.DataFrame(coded)
+
+    def codes(self, role: str) -> Codes:
+        """Return the codes of `user` or `item`, shape [events]."""
+        return self.frame[role].to_numpy()
+
+    def set_aside(self, bad: pl.Series | npt.NDArray[np.bool_], reason: str) -> int:
         """Take out the rows for which `bad` holds and return how many there are."""
+        bad = pl.Series(bad)
         count = int(bad.sum())
         if count:
-            shown = [
-                pl.format(f"{name}={{}}", pl.col(name).cast(pl.String).fill_null("?")) for name in ("user", "item")
+            rows = self.frame.filter(bad)
+            named = [
+                pl.Series(role, self.ids[role].gather(rows[role].replace(-1, None)).cast(pl.String).fill_null("?"))
+                for role in ("user", "item")
             ]
-            text = pl.concat_str(shown, separator=" ").str.slice(0, LONGEST).alias("text")
-            self.rejected.append(self.frame.filter(bad).select("line", pl.lit(reason).alias("reason"), text))
+            text = pl.format("user={} item={}", *(role.name for role in named)).str.slice(0, LONGEST)
+            shown = pl.DataFrame(named).select(text.alias("text"))["text"]
+            self.rejected.append(rows.select("line", pl.lit(reason).alias("reason"), shown))
             self.frame = self.frame.filter(~bad)
         return count
 
 
+def _codes(ids: pl.Series, known: IdMap) -> Codes:
+    """Encode a long column piece by piece, which keeps memory low."""
+    pieces = [known.encode_series(ids.slice(first, BLOCK)) for first in range(0, len(ids), BLOCK)]
+    return np.concatenate([np.empty(0, np.int32), *pieces])
+
+
 def select_events(
-    table: Table, mapping: ColumnMapping, options: Cleaning, found: dict[str, Any], notes: list[str]
-) -> pl.DataFrame:
-    """Return `line`, `user`, `item`, `timestamp` (null where unknown) and `value` (null where missing)."""
-    frame = table.frame
-    rating, event, time = (mapping.get(role) for role in ("rating", "event", "timestamp"))
-    value = pl.Series("value", [], pl.Float32).extend_constant(None, len(frame))
-    rules = []
-    if event is not None:
-        value = values_of_events(frame[event], options.event_values).alias("value")
-        rules.append(f"the kinds of events in {event!r} have values")
-    if rating is not None:
-        stars = _as_ratings(frame[rating])
-        neutral, highest = rating_scale(stars, options.neutral, options.highest)
-        rules.append(f"{rating!r}: value = (rating - {neutral:g}) / ({highest:g} - {neutral:g}), within -1 and 1")
-        signed = signed_ratings(stars, neutral, highest).alias("value")
-        value = signed if event is None else signed.zip_with(signed.is_not_null(), value)
-    if not rules:
-        value = pl.Series("value", [], pl.Float32).extend_constant(1.0, len(frame))
-        rules.append("no rating and no kind of event: each event is a like of value 1")
-    found["rule"] = "; ".join(rules)
-    times = pl.Series("timestamp", [], pl.Int64).extend_constant(0, len(frame))
-    if time is not None:
-        times = to_milliseconds(frame[time]).alias("timestamp")
-        lost = times.null_count() - frame[time].null_count()
-        notes += [f"column {time!r} has {lost:,} values that are no time; read as missing"] * bool(lost)
+    lines: Lines, columns: dict[str, pl.Series], options: Cleaning, found: dict[str, Any], notes: list[str]
+) -> Log:
+    """Return the events that columns describe; how they were valued goes into `found`.
+
+    Args:
+        lines: where each row was.
+        columns: role to column; emptied on the way, so that memory is let go before more is taken.
+        options: the options of cleaning.
+        found: what the report will say.
+        notes: what the reader should know.
+    """
+    size = len(lines)
+    log = Log(lines, columns)
+    times = pl.Series([0], dtype=pl.Int64).new_from_index(0, size)
+    if "timestamp" in columns:
+        raw = columns.pop("timestamp")
+        times = to_milliseconds(raw)
+        lost = times.null_count() - raw.null_count()
+        notes += [f"column {raw.name!r} has {lost:,} values that are no time; read as missing"] * bool(lost)
+        del raw
     else:
         notes.append("no column of times, so the order of the file is the order of events")
-    ids = [as_ids(frame[mapping.columns[role]]).alias(role) for role in ("user", "item")]
-    return pl.DataFrame([pl.Series("line", table.lines), *ids, times, value])
+    log.frame = log.frame.with_columns(times.alias("timestamp"))
+    del times
+    log.frame = log.frame.with_columns(_values(columns, options, found, size).alias("value"))
+    return log
+
+
+def _values(columns: dict[str, pl.Series], options: Cleaning, found: dict[str, Any], size: int) -> pl.Series:
+    """Return what each event is worth, null where nothing says it."""
+    rules, value = [], None
+    if "event" in columns:
+        events = columns.pop("event")
+        value = values_of_events(events, options.event_values)
+        rules.append(f"the kinds of events in {events.name!r} have values")
+    if "rating" in columns:
+        raw = columns.pop("rating")
+        ratings = _as_ratings(raw)
+        neutral, highest = rating_scale(ratings, options.neutral, options.highest)
+        rules.append(f"{raw.name!r}: value = (rating - {neutral:g}) / ({highest:g} - {neutral:g}), within -1 and 1")
+        del raw
+        signed = signed_ratings(ratings, neutral, highest)
+        value = signed if value is None else signed.zip_with(signed.is_not_null(), value.alias(signed.name))
+    if value is None:
+        value = pl.Series([1.0], dtype=pl.Float32).new_from_index(0, size)
+        rules.append("no rating and no kind of event: each event is a like of value 1")
+    found["rule"] = "; ".join(rules)
+    return value
 
 
 def _as_ratings(column: pl.Series) -> pl.Series:
-    ratings = (
-        column.cast(pl.Float64, strict=False).fill_nan(None) if column.dtype != pl.Float64 else column.fill_nan(None)
-    )
-    ratings = ratings.set(ratings.is_infinite(), None) if ratings.is_infinite().any() else ratings
+    ratings = column.cast(pl.Float64, strict=False)
+    odd = ~ratings.is_finite()
+    if odd.any():
+        ratings = ratings.set(odd.fill_null(False), None)
     filled = len(column) - column.null_count()
     if 2 * ratings.null_count() > len(column) + column.null_count() and filled:
         raise DataError(
@@ -124,20 +177,14 @@ def apply_rules(log: Log, options: Cleaning, found: dict[str, Any]) -> None:
     missing: dict[str, int] = {}
     filled: dict[str, int] = {}
     for role in ("user", "item"):
-        missing[f"no {role}"] = log.set_aside(log.frame[role].is_null(), f"no {role}")
+        missing[f"no {role}"] = log.set_aside(log.codes(role) < 0, f"no {role}")
     _missing_values(log, options, missing, filled)
     _missing_times(log, options, missing, filled)
     found["missing"] = {reason: count for reason, count in missing.items() if count}
     found["filled"] = {reason: count for reason, count in filled.items() if count}
-    if options.bot_events:
-        counts = log.frame["user"].value_counts().filter(pl.col("count") > options.bot_events)
-        found["bots"] = {str(user): count for user, count in counts.sort("count", descending=True).iter_rows()}
-        if len(counts):
-            log.set_aside(
-                log.frame["user"].is_in(counts["user"].implode()), f"a user with over {options.bot_events:,} events"
-            )
+    found["bots"] = _bots(log, options.bot_events)
     if options.duplicates == "last":
-        found["duplicates"] = log.set_aside(_repeated(log.frame), "the same user, item and time as a later row")
+        found["duplicates"] = log.set_aside(_repeated(log), "the same user, item and time as a later row")
     found["rare"] = _rare(log, options)
 
 
@@ -165,22 +212,47 @@ def _missing_times(log: Log, options: Cleaning, missing: dict[str, int], filled:
     log.frame = log.frame.with_columns(near)
 
 
-def _repeated(frame: pl.DataFrame) -> pl.Series:
-    """Return which rows have the user, item and time of a later row."""
-    return ~frame.select(pl.struct("user", "item", "timestamp").is_last_distinct()).to_series()
+def _bots(log: Log, most: int) -> dict[str, int]:
+    """Set aside users with more events than a person has."""
+    counts = np.bincount(log.codes("user"), minlength=len(log.ids["user"]))
+    bots = np.flatnonzero(counts > most) if most else np.empty(0, np.int64)
+    if len(bots):
+        log.set_aside(np.isin(log.codes("user"), bots), f"a user with over {most:,} events")
+    return {str(user): int(count) for user, count in zip(log.ids["user"].gather(bots), counts[bots], strict=True)}
+
+
+def _repeated(log: Log) -> npt.NDArray[np.bool_]:
+    """Return which rows have the user, item and time of a later row.
+
+    Rows whose hash no other row has are passed over, so that few have to be put in order.
+    """
+    users, items, times = log.codes("user"), log.codes("item"), log.frame["timestamp"].to_numpy()
+    hashes = users.astype(np.uint64)
+    for part in (items, times):
+        hashes *= MIXER
+        hashes ^= hashes >> np.uint64(29)
+        hashes += part.astype(np.uint64)
+    ordered = np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    rows = np.flatnonzero(np.isin(hashes, twice)) if len(twice) else np.empty(0, np.int64)
+    rows = rows[np.lexsort((times[rows], items[rows], users[rows]))]
+    before, after = rows[:-1], rows[1:]
+    same = (users[before] == users[after]) & (items[before] == items[after]) & (times[before] == times[after])
+    repeated = np.zeros(len(users), bool)
+    repeated[before[same]] = True
+    return repeated
 
 
 def _rare(log: Log, options: Cleaning) -> int:
-    total = 0
-    limits = {"user": options.min_user_events, "item": options.min_item_events}
-    limits = {role: limit for role, limit in limits.items() if limit > 1}
-    while True:
-        struck = sum(
-            log.set_aside(
-                log.frame.select(pl.len().over(role) < limit).to_series(), f"fewer than {limit} events of the {role}"
-            )
-            for role, limit in limits.items()
-        )
-        if not struck:
-            return total
+    """Set aside events of users and items with few, until none is left; return how many events that were."""
+    total, struck = 0, 1
+    while struck:
+        struck = 0
+        for role, least in (("user", options.min_user_events), ("item", options.min_item_events)):
+            if least > 1:
+                codes = log.codes(role)
+                few = np.bincount(codes, minlength=len(log.ids[role])) < least
+                struck += log.set_aside(few[codes], f"fewer than {least} events of the {role}")
         total += struck
+    return total

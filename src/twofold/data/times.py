@@ -1,5 +1,6 @@
 """Times of any common kind into whole milliseconds since 1970."""
 
+import numpy as np
 import polars as pl
 
 from twofold.core.errors import DataError
@@ -62,22 +63,35 @@ def to_milliseconds(column: pl.Series) -> pl.Series:
 
 
 def _from_whole(whole: pl.Series) -> pl.Series:
-    typical = whole.abs().median()
-    if typical is None:
-        return whole
-    unit = next((name for name, largest in LARGEST.items() if float(typical) < largest), "nanoseconds")  # type: ignore[arg-type]
+    typical = _typical(whole)
+    unit = next((name for name, largest in LARGEST.items() if typical < largest), "nanoseconds")
     if unit == "seconds":
-        times = whole.set(whole.abs() >= LAST // 1000, None) * 1000
+        times = _within(whole, LAST // 1000) * 1000
+    elif unit == "milliseconds":
+        times = whole
     else:
-        times = whole // {"milliseconds": 1, "microseconds": 1_000, "nanoseconds": 1_000_000}[unit]
-    return times.set(times.abs() >= LAST, None) if times.abs().max() >= LAST else times  # type: ignore[operator]
+        times = whole // {"microseconds": 1_000, "nanoseconds": 1_000_000}[unit]
+    return _within(times, LAST)
+
+
+def _typical(numbers: pl.Series) -> float:
+    """Return the median size of some thousand of the numbers."""
+    some = numbers.gather_every(max(1, len(numbers) // 10_000)).drop_nulls()
+    return float(np.median(np.abs(some.to_numpy()))) if len(some) else 0.0
+
+
+def _within(whole: pl.Series, limit: int) -> pl.Series:
+    """Return whole numbers, null where they are beyond the limit on either side."""
+    low, high = whole.min(), whole.max()
+    if low is None or (-limit < low and high < limit):  # type: ignore[operator]
+        return whole
+    return whole.set(~whole.is_between(-limit, limit, closed="none"), None)
 
 
 def _from_real(real: pl.Series) -> pl.Series:
     if (real == real.floor()).all():
         return _from_whole(real.cast(pl.Int64, strict=False))
-    typical = float(real.abs().median() or 0.0)  # type: ignore[arg-type]
-    scale = 1000.0 if typical < LARGEST["seconds"] else 1.0
+    scale = 1000.0 if _typical(real) < LARGEST["seconds"] else 1.0
     return (real * scale).round().cast(pl.Int64, strict=False)
 
 

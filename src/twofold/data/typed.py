@@ -30,11 +30,12 @@ def type_columns(
     columns = frame.get_columns()
     del frame
     for place, column in enumerate(columns):
-        if column.dtype != pl.String:
-            continue
         if column.name in ids or holds_ids(column.name):
-            columns[place] = as_ids(column)
-        else:
+            columns[place] = as_ids(column.cast(pl.String) if column.dtype.is_float() else column)
+        elif column.dtype.is_float():
+            odd = ~column.is_finite()
+            columns[place] = column.set(odd.fill_null(False), None) if odd.any() else column
+        elif column.dtype == pl.String:
             columns[place], note = _as_numbers(column)
             notes += [f"{name}: {note}" if name else note] * bool(note)
     return pl.DataFrame(columns), tuple(notes)
