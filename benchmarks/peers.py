@@ -95,19 +95,21 @@ class LensKit(Peer):
         scorer = {"ease": EASEScorer, "item-knn": ItemKNNScorer}[options.pop("scorer")]
         table = likes.tocoo()
         data = from_interactions_df(pd.DataFrame({"user_id": table.row, "item_id": table.col}))
+        self.known = np.unique(table.col)
         self.model = scorer(**options)
         self.model.train(data, TrainingOptions(rng=0))
 
     def score(self, likes: sp.csr_matrix) -> Floats:
-        """Ask for the scores of all items."""
+        """Ask for the scores of all items that were fitted on; LensKit's kNN stops with a panic at another one."""
         from lenskit.data import ItemList, RecQuery  # noqa: PLC0415
 
-        everything = ItemList(item_ids=np.arange(likes.shape[1]))
+        everything = ItemList(item_ids=self.known)
         scores = np.full(likes.shape, -np.inf, np.float32)
         for row in range(likes.shape[0]):
-            history = ItemList(item_ids=likes.indices[likes.indptr[row] : likes.indptr[row + 1]])
+            liked = likes.indices[likes.indptr[row] : likes.indptr[row + 1]]
+            history = ItemList(item_ids=np.intersect1d(liked, self.known))
             found = self.model(RecQuery(user_items=history), everything).scores()
-            scores[row] = np.nan_to_num(np.asarray(found, np.float32), nan=-np.inf)
+            scores[row, self.known] = np.nan_to_num(np.asarray(found, np.float32), nan=-np.inf)
         return scores
 
 

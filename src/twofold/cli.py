@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
+from twofold.core.config import build
 from twofold.core.errors import TwofoldError
 from twofold.core.pipeline import Pipeline, Recipe
 from twofold.core.query import Query
@@ -65,9 +66,10 @@ def fit(
     """Read data, clean them, fit a pipeline and write it as an artifact."""
     from twofold.flows import fit as fit_pipeline  # noqa: PLC0415  the verbs import what they need: --help stays quick
 
-    dataset = _read(source, items, column)
+    chosen = _recipe(recipe)
+    dataset = _read(source, items, column, chosen)
     with _progress() as progress:
-        pipeline = fit_pipeline(dataset, _recipe(recipe), rng=seed, threads=threads, progress=progress)
+        pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress)
     written = pipeline.save(artifact)
     if as_json:
         _print_json({"artifact": str(artifact), **{key: written.manifest[key] for key in ("format", "data", "recipe")}})
@@ -88,9 +90,10 @@ def evaluate(
     """Split data, fit on the older part, and measure on the newer one beside plain baselines."""
     from twofold.flows import evaluate as measure  # noqa: PLC0415
 
-    dataset = _read(source, items, column)
+    chosen = _recipe(recipe)
+    dataset = _read(source, items, column, chosen)
     with _progress() as progress:
-        table = measure(dataset, _recipe(recipe), rng=seed, progress=progress)
+        table = measure(dataset, chosen, rng=seed, progress=progress)
     if report:
         from twofold.evaluate import write_report  # noqa: PLC0415
 
@@ -142,9 +145,11 @@ def similar(
 
 
 @data_app.command()
-def check(source: Source, items: Items = None, column: Column = None, as_json: AsJson = False) -> None:
+def check(
+    source: Source, items: Items = None, column: Column = None, recipe: RecipePath = None, as_json: AsJson = False
+) -> None:
     """Read and clean data, and say what was found, without fitting anything."""
-    dataset = _read(source, items, column)
+    dataset = _read(source, items, column, _recipe(recipe))
     if as_json:
         _print_json(dataset.provenance)
         return
@@ -184,14 +189,17 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _read(source: Path, items: Path | None, column: list[str] | None) -> Any:
-    from twofold.data import read_data  # noqa: PLC0415
+def _read(source: Path, items: Path | None, column: list[str] | None, recipe: Recipe) -> Any:
+    from twofold.data import Cleaning, read_data  # noqa: PLC0415
 
-    return read_data(source, items=items, columns=_pairs(column, "--column"))
+    cleaning = build(Cleaning, recipe.data, "data")
+    return read_data(source, items=items, columns=_pairs(column, "--column"), cleaning=cleaning)
 
 
-def _recipe(path: Path | None) -> Recipe | None:
-    return Recipe.read(path) if path else None
+def _recipe(path: Path | None) -> Recipe:
+    from twofold.flows import default_recipe  # noqa: PLC0415
+
+    return Recipe.read(path) if path else default_recipe()
 
 
 def _pairs(values: list[str] | None, option: str) -> dict[str, str]:

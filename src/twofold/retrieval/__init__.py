@@ -1,5 +1,6 @@
-"""Finding items by their content: the lexical index."""
+"""Finding items by their content, and making one ranking out of what several retrievers find."""
 
+from twofold.retrieval.fusion import Fusion, FusionConfig
 from twofold.retrieval.lexical import Lexical, LexicalConfig, Like
 
-__all__ = ["Lexical", "LexicalConfig", "Like"]
+__all__ = ["Fusion", "FusionConfig", "Lexical", "LexicalConfig", "Like"]

@@ -58,7 +58,7 @@ class LexicalConfig:
     """From how many letters on 1, 2, … typos in a word are forgiven; empty for none."""
     words: int = 64
     """How many different words of a text are searched for: the rarest, the first of equally rare ones."""
-    hits: int = 300
+    hits: int = 1_000
     """How many items are found, at most."""
     like: Like = field(default_factory=Like)
 
