@@ -76,13 +76,27 @@ def test_page_shows_figures_protocol_slices_and_cleaning():
         render_report(
             make(),
             title="Measured",
-            cleaning={"rows": 1234567, "kept": True, "aside": [{"line": 501, "reason": "too few columns"}], "none": []},
+            cleaning={
+                "rows": 1234567,
+                "kept": True,
+                "aside": [{"line": 501, "reason": "too few columns"}],
+                "guessed": ["user", "item"],
+            },
         )
     ).words
     table = make()
     for row in table.rows:
         assert f"{table.find(row.name, 'ndcg@10').value:.4f}" in page
-    for words in ("split", "global-time", "cpu", "new users (7)", "1,234,567", "too few columns", "popularity lift@10"):
+    for words in (
+        "split",
+        "global-time",
+        "cpu",
+        "new users (7)",
+        "1,234,567",
+        "too few columns",
+        "popularity lift@10",
+        "user, item",
+    ):
         assert words in page
 
 

@@ -213,7 +213,9 @@ def _fact(value: Any) -> str:
     if isinstance(value, Mapping):
         return _facts(value) or "–"
     if isinstance(value, list | tuple):
-        return "<ul>" + "".join(f"<li>{_fact(inner)}</li>" for inner in value) + "</ul>" if value else "–"
+        if all(isinstance(inner, str | int | float) for inner in value):
+            return ", ".join(map(_fact, value)) or "–"
+        return "<ul>" + "".join(f"<li>{_fact(inner)}</li>" for inner in value) + "</ul>"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     return escape(
