@@ -110,9 +110,9 @@ class _Plan:
 def split(dataset: Dataset, options: Split | None = None) -> tuple[Dataset, Cases]:
     """Split a dataset into what a model is fitted on, and the cases it is then asked.
 
-    The order of events is by time, then as in the file; a rolling history holds earlier times alone. The train part has the same ids and tables, so
-    codes mean the same in both. The train part can be split once more for validation. Equal data and
-    options give an equal split.
+    The order of events is by time, then as in the file; a rolling history holds earlier times alone. The
+    train part has the same ids and tables, so codes mean the same in both, and it can be split once more for
+    validation. Equal data and options give an equal split.
 
     Args:
         dataset: what to split.
