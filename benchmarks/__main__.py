@@ -15,10 +15,11 @@ from twofold.core.errors import TwofoldError
 from twofold.evaluate import machine
 
 NAMES = {
-    "movielens-small": "movielens_small",
+    "costs": "costs",
     "ml1m-loo": "ml1m_loo",
+    "movielens-small": "movielens_small",
+    "movielens-small-frozen": "movielens_small_frozen",
     "search": "search",
-    "reading": "reading",
 }
 
 
