@@ -138,14 +138,17 @@ def test_item_codes_of_neighbouring_rows_are_not_confused():
     assert found["hr@2"].tolist() == [0, 0]
 
 
-def test_six_thousand_rankings_take_less_than_a_second():
+def test_six_thousand_rankings_take_little_time():
     rng = np.random.default_rng(0)
     items = np.argsort(rng.random((6_040, 200)), axis=1)[:, :60].astype(np.int32)
     scores = -np.sort(-rng.random((6_040, 60)).round(1), axis=1).astype(np.float32)
     targets = Histories.from_lists(rng.integers(0, 200, (6_040, 5)).tolist())
-    start = time.perf_counter()
-    accuracy(items, scores, targets)
-    assert time.perf_counter() - start < 1.0
+    spent = []
+    for _ in range(3):  # processor time, and the best of three: other work on the machine does not count
+        start = time.process_time()
+        accuracy(items, scores, targets)
+        spent.append(time.process_time() - start)
+    assert min(spent) < 0.5
 
 
 RANX = """
