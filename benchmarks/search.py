@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from twofold.data.judgements import Judgements, dataset_of, read_cranfield, read_scifact
 
 from benchmarks.measure import measured
 from twofold.core import Batch, Dataset
+from twofold.data.judgements import Judgements, dataset_of, read_cranfield, read_scifact
 from twofold.evaluate.metrics import relevance_metrics
 from twofold.evaluate.significance import bootstrap_interval
 from twofold.retrieval import Lexical, LexicalConfig
@@ -112,8 +112,8 @@ def _collections(data: Path) -> list[Collection]:
     scifact, cranfield = read_scifact(data / "scifact"), read_cranfield(data / "cranfield")
     training = read_scifact(data / "scifact", split="train")
     return [
-        Collection(name="scifact", dataset=dataset_of(scifact), judged=scifact, training=training),
-        Collection(name="cranfield", dataset=dataset_of(cranfield), judged=cranfield, training=None),
+        Collection(name="scifact", dataset=dataset_of(scifact.documents), judged=scifact, training=training),
+        Collection(name="cranfield", dataset=dataset_of(cranfield.documents), judged=cranfield, training=None),
     ]
 
 

@@ -4,6 +4,7 @@ Shapes: c cases (or q queries), d places of a ranking, k the cut-off.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,14 +96,14 @@ def break_ties_against(items: Codes, scores: Floats, targets: Histories) -> Mask
     return found
 
 
-def judged_queries(qrels: Mapping[str, Mapping[Hashable, float]]) -> list[str]:
+def judged_queries(qrels: Mapping[str, Mapping[Any, float]]) -> list[str]:
     """Return the queries that `relevance_metrics` measures: those with a document of grade above 0."""
     return [query for query, grades in qrels.items() if any(grade > 0 for grade in grades.values())]
 
 
 def relevance_metrics(
     run: Mapping[str, Sequence[tuple[Hashable, float]]],
-    qrels: Mapping[str, Mapping[Hashable, float]],
+    qrels: Mapping[str, Mapping[Any, float]],
     *,
     ks: Sequence[int] = (10, 100),
 ) -> dict[str, Values]:
@@ -174,7 +175,7 @@ def _run_ends(items: Codes, scores: Floats) -> npt.NDArray[np.int64]:
     return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
 
 
-def _gains(results: Sequence[tuple[Hashable, float]], grades: Mapping[Hashable, float]) -> list[float]:
+def _gains(results: Sequence[tuple[Hashable, float]], grades: Mapping[Any, float]) -> list[float]:
     """Return the grades of results in their order, ties against the run; a repeated document counts once."""
     best: dict[Hashable, float] = {}
     for document, score in results:
