@@ -139,8 +139,8 @@ def _condition(column: pl.Expr, listed: bool, wanted: Any) -> pl.Expr:
     if listed:
         return column.list.eval(_condition(pl.element(), False, wanted)).list.any()
     if isinstance(wanted, Mapping):
-        low, high = wanted.get("min"), wanted.get("max")
-        bounds = [column >= low] * (low is not None) + [column <= high] * (high is not None)
+        ends = ((column.ge, wanted.get("min")), (column.le, wanted.get("max")))
+        bounds = [holds(end) for holds, end in ends if end is not None]
         return pl.all_horizontal(bounds) if bounds else column.is_not_null()
     if isinstance(wanted, list | tuple | set | frozenset):
         return column.is_in(list(wanted))
