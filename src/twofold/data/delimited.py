@@ -70,7 +70,13 @@ def parse_delimited(
     parse = _parse_quoted if quoted else _parse_plain
     frame, lines, bad = parse(data, mark, names, headed)
     rejected = [
-        (line, f"{found} fields instead of {len(names)}" if found else "a quote is opened and not closed", text)
+        (
+            line,
+            f"{found} field{'s' * (found > 1)} instead of {len(names)}"
+            if found
+            else "a quote is opened and not closed",
+            text,
+        )
         for line, found, text in bad
     ]
     if len(rejected) > len(frame):
@@ -112,14 +118,16 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _sniff(sample: list[str]) -> tuple[str, int]:
     """Return the delimiter that fits, and how many columns it makes; a comma and 1 where none does."""
-    fits = {}
+    fits: dict[str, int] = {}
+    steady: dict[str, bool] = {}
     for delimiter in DELIMITERS:
         widths = [len(_fields(line, delimiter)) for line in sample]
-        if widths[0] > 1 and widths.count(widths[0]) >= 0.8 * len(widths):
-            fits[delimiter] = widths[0]
+        share = widths.count(widths[0]) / len(widths)
+        if widths[0] > 1 and share > 0.5:
+            fits[delimiter], steady[delimiter] = widths[0], share >= 0.9
     if len(fits) > 1:
         fits.pop(" ", None)
-    best = max(fits, key=lambda delimiter: fits[delimiter], default=",")
+    best = max(fits, key=lambda delimiter: (steady[delimiter], fits[delimiter]), default=",")
     return best, fits.get(best, 1)
 
 

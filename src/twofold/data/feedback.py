@@ -72,14 +72,15 @@ def signed_ratings(ratings: pl.Series, neutral: float, highest: float) -> pl.Ser
     >>> signed_ratings(pl.Series([0.5, 2.5, 3.0, 3.5, 5.0]), 3.0, 5.0).to_list()
     [-1.0, -0.25, 0.0, 0.25, 1.0]
     """
-    return ((ratings.cast(pl.Float32) - neutral) / (highest - neutral)).clip(-1.0, 1.0)
+    values = (ratings.cast(pl.Float32) - neutral) / (highest - neutral)
+    return values.round(6).clip(-1.0, 1.0)  # the rounding of single precision must not show at 1
 
 
 def values_of_events(events: pl.Series, given: Mapping[str, float]) -> pl.Series:
     """Return what each event is worth, null where its kind is unknown; `given` is laid over the defaults.
 
-    >>> values_of_events(pl.Series(["View", "add_to_cart", "yawn"]), {"yawn": -0.5}).round(2).to_list()
-    [0.3, 0.7, -0.5]
+    >>> values_of_events(pl.Series(["Click", "pur-chase", "yawn"]), {"yawn": -0.5}).to_list()
+    [0.5, 1.0, -0.5]
     """
     table = {**EVENT_VALUES, **{_plain(kind): value for kind, value in given.items()}}
     kinds = events.cast(pl.String).unique()

@@ -91,9 +91,12 @@ def _as_numbers(column: pl.Series) -> tuple[pl.Series, str]:
     probe = column.drop_nulls().head(PROBE)
     if not len(probe) or probe.str.contains(r"^\s*[+-]?0\d").any():
         return column, ""
-    for change in (_same, _stripped, _with_point):
-        if _parsed(change(probe)).drop_nulls().len() >= 0.5 * len(probe):
-            return _numbers(column, change)
+    read, change = max(
+        ((_parsed(change(probe)).drop_nulls().len(), change) for change in (_same, _stripped, _with_point)),
+        key=lambda pair: pair[0],
+    )
+    if read >= 0.5 * len(probe):
+        return _numbers(column, change)
     truth = {"true": True, "false": False}
     if column.str.to_lowercase().is_in(list(truth)).all():
         return column.str.to_lowercase().replace_strict(truth, return_dtype=pl.Boolean), ""
