@@ -45,7 +45,7 @@ def test_a_dislike_is_never_a_like() -> None:
 def test_the_scale_can_be_given() -> None:
     result = cleaned({"user": [1, 1], "item": [1, 2], "rating": [4, 7]}, neutral=4.0, highest=7.0)
     assert result.dataset.log.values.tolist() == [0, 1]
-    with pytest.raises(DataError, match="neutral rating 9.0 is not below the highest"):
+    with pytest.raises(DataError, match=r"neutral rating 9\.0 is not below the highest"):
         cleaned({"user": [1], "item": [1], "rating": [4]}, neutral=9.0)
 
 

@@ -105,7 +105,8 @@ def test_what_is_no_table_is_refused() -> None:
 
 
 def test_reading_imports_neither_pandas_nor_torch() -> None:
-    code = "import sys, twofold.data.reading; print([m for m in ('pandas', 'pyarrow', 'dask', 'torch') if m in sys.modules])"
+    heavy = "('pandas', 'pyarrow', 'dask', 'torch')"
+    code = f"import sys, twofold.data.reading; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -71,6 +71,7 @@ def clean(
     del interactions, tables
     log = select_events(lines, events, options, found, notes)
     log.rejected.append(malformed)
+    del lines
     apply_rules(log, options, found)
     catalogue, profiles = None, None
     if items is not None:

@@ -73,10 +73,10 @@ class Log:
     def __init__(self, lines: Lines, columns: dict[str, pl.Series]) -> None:
         self.rejected = []
         self.ids = {}
-        coded = [pl.Series("line", lines)]
+        coded = [pl.Series("line", lines.astype(np.int32) if len(lines) and lines[-1] < 2**31 else lines)]
         for role in ("user", "item"):
             ids = as_ids(columns.pop(role))
-            self.ids[role] = ids.drop_nulls().unique(maintain_order=True)
+            self.ids[role] = ids.unique(maintain_order=True).drop_nulls()
             coded.append(pl.Series(role, _codes(ids, IdMap(self.ids[role]))))
         self.frame = pl.DataFrame(coded)
 
@@ -96,7 +96,7 @@ class Log:
             ]
             text = pl.format("user={} item={}", *(role.name for role in named)).str.slice(0, LONGEST)
             shown = pl.DataFrame(named).select(text.alias("text"))["text"]
-            self.rejected.append(rows.select("line", pl.lit(reason).alias("reason"), shown))
+            self.rejected.append(rows.select(pl.col("line").cast(pl.Int64), pl.lit(reason).alias("reason"), shown))
             self.frame = self.frame.filter(~bad)
         return count
 
@@ -227,11 +227,15 @@ def _repeated(log: Log) -> npt.NDArray[np.bool_]:
     Rows whose hash no other row has are passed over, so that few have to be put in order.
     """
     users, items, times = log.codes("user"), log.codes("item"), log.frame["timestamp"].to_numpy()
-    hashes = users.astype(np.uint64)
-    for part in (items, times):
-        hashes *= MIXER
-        hashes ^= hashes >> np.uint64(29)
-        hashes += part.astype(np.uint64)
+    hashes = np.empty(len(users), np.uint64)
+    for first in range(0, len(users), BLOCK):
+        block = slice(first, first + BLOCK)
+        mixed = users[block].astype(np.uint64)
+        for part in (items[block], times[block]):
+            mixed *= MIXER
+            mixed ^= mixed >> np.uint64(29)
+            mixed += part.astype(np.uint64)
+        hashes[block] = mixed
     ordered = np.sort(hashes)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
