@@ -74,6 +74,12 @@ def test_missing_ratings_follow_the_option(option: str, values: list[float]) -> 
     assert sum(result.report.missing.values()) + sum(result.report.filled.values()) == 1
 
 
+def test_an_empty_column_of_ratings_is_passed_over() -> None:
+    result = cleaned({"user": [1, 1], "item": [1, 2], "rating": [None, None]})
+    assert result.dataset.log.values.tolist() == [1, 1]
+    assert "the column 'rating' is empty, so it is passed over" in result.report.notes
+
+
 def test_missing_users_and_items_are_set_aside_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("user,item,rating\n1,10,5\n,10,4\n2,,3\n3,30,5\n")
@@ -200,7 +206,7 @@ def test_ten_by_ten_and_data_without_an_event() -> None:
     assert len(cleaned(grid).dataset.log.items) == 100
     empty = {"user": [None], "item": [1]}
     assert len(cleaned(empty, {"item": [1, 2], "title": ["a", "b"]}).dataset.items) == 2
-    with pytest.raises(DataError, match="hold no event that can be used"):
+    with pytest.raises(DataError, match=r"hold no event that can be used \(no user: 1\)"):
         cleaned(empty)
 
 

@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -219,6 +220,27 @@ def test_json_lines_with_a_malformed_line(tmp_path: Path) -> None:
 def test_json_ids_of_mixed_types_become_strings(tmp_path: Path) -> None:
     path = write(tmp_path, '{"user": 7, "x": 1}\n{"user": "007", "x": 2.5}\n', "log.jsonl")
     assert read_table(path).frame.rows() == [("7", 1.0), ("007", 2.5)]
+
+
+def test_json_that_is_no_text_or_too_deep_is_set_aside(tmp_path: Path) -> None:
+    deep = '{"user": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    path = write(tmp_path, '{"user": "\\ud800"}\n' + deep + '\n{"user": "a"}\n{"user": "b"}\n', "log.jsonl")
+    table = read_table(path)
+    assert table.frame["user"].to_list() == ["a", "b"]
+    assert table.rejected["line"].to_list() == [1, 2]
+
+
+def test_a_very_long_quoted_field(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    table = read_table(write(tmp_path, f'item,text\n1,"{"x, " * 100_000}"\n'))
+    assert len(table.frame["text"][0]) == 300_000
+    assert csv.field_size_limit() == limit
+
+
+def test_a_header_alone_is_a_table_without_rows(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "user,item\n"))
+    assert table.frame.columns == ["user", "item"]
+    assert len(table.frame) == len(table.lines) == 0
 
 
 def test_json_lines_mostly_bad_are_refused(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def clean(
         mappings["users"] = guess_columns(users.frame.columns, "users", columns)
         profiles, _ = describe_users(users, mappings["users"])
     if not len(log.frame) and not (catalogue is not None and len(catalogue)):
-        raise DataError(f"{source or 'the data'} hold no event that can be used; run `twofold data check` to see why.")
+        lost = "; ".join(f"{reason}: {count:,}" for reason, count in found["missing"].items()) or "there is no row"
+        raise DataError(f"{source or 'the data'} hold no event that can be used ({lost}); check the columns.")
     dataset = _encode(log, catalogue, profiles)
     rejected = pl.concat(log.rejected).sort("line", maintain_order=True)
     report = _report(dataset, catalogue, rejected, mappings, {**found, "notes": notes})

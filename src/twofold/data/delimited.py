@@ -67,8 +67,11 @@ def parse_delimited(
     first = _fields(sample[0], delimiter)
     headed = columns is None and not all(NUMBER.fullmatch(field.strip()) for field in first)
     names = _unique(first if headed else columns or [f"column_{n}" for n in range(1, len(first) + 1)])
-    parse = _parse_quoted if quoted else _parse_plain
-    frame, lines, bad = parse(data, mark, names, headed)
+    longest = csv.field_size_limit(max(len(data), 1 << 17))  # of the whole process, so it is set back
+    try:
+        frame, lines, bad = (_parse_quoted if quoted else _parse_plain)(data, mark, names, headed)
+    finally:
+        csv.field_size_limit(longest)
     rejected = [
         (
             line,

@@ -132,17 +132,20 @@ def select_events(
         notes.append("no column of times, so the order of the file is the order of events")
     log.frame = log.frame.with_columns(times.alias("timestamp"))
     del times
-    log.frame = log.frame.with_columns(_values(columns, options, found, size).alias("value"))
+    value = _values(columns, options, found, notes)
+    log.frame = log.frame.with_columns((value if len(value) == size else value.new_from_index(0, size)).alias("value"))
     return log
 
 
-def _values(columns: dict[str, pl.Series], options: Cleaning, found: dict[str, Any], size: int) -> pl.Series:
-    """Return what each event is worth, null where nothing says it."""
+def _values(columns: dict[str, pl.Series], options: Cleaning, found: dict[str, Any], notes: list[str]) -> pl.Series:
+    """Return what each event is worth, null where nothing says it; one value where all are worth the same."""
     rules, value = [], None
     if "event" in columns:
         events = columns.pop("event")
         value = values_of_events(events, options.event_values)
         rules.append(f"the kinds of events in {events.name!r} have values")
+    if "rating" in columns and columns["rating"].is_null().all():
+        notes.append(f"the column {columns.pop('rating').name!r} is empty, so it is passed over")
     if "rating" in columns:
         raw = columns.pop("rating")
         ratings = _as_ratings(raw)
@@ -152,7 +155,7 @@ def _values(columns: dict[str, pl.Series], options: Cleaning, found: dict[str, A
         signed = signed_ratings(ratings, neutral, highest)
         value = signed if value is None else signed.zip_with(signed.is_not_null(), value.alias(signed.name))
     if value is None:
-        value = pl.Series([1.0], dtype=pl.Float32).new_from_index(0, size)
+        value = pl.Series([1.0], dtype=pl.Float32)
         rules.append("no rating and no kind of event: each event is a like of value 1")
     found["rule"] = "; ".join(rules)
     return value

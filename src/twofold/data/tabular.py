@@ -73,6 +73,8 @@ def _parse_json_lines(data: bytes, name: str) -> Table:
             row = json.loads(line)
             if not isinstance(row, dict):
                 raise ValueError("it is no object")
+            if b"\\ud" in line.lower():
+                json.dumps(row, ensure_ascii=False).encode("utf-8")  # half of a pair of surrogates is no text
         except (ValueError, RecursionError) as error:
             bad.append((number, f"no JSON object ({error})", line.decode("utf-8", "replace")))
         else:
