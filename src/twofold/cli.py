@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -49,6 +50,9 @@ Filters = Annotated[
     typer.Option("--where", help="A condition, as categories=Comedy or year=1990..1999; may be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SHOWN = ("ndcg@10", "hr@10", "coverage@10")
+SHORT = {"fit seconds": "fit s", "ms a query": "ms"}
+"""What a terminal of 80 columns has room for."""
 DEFAULT_ARTIFACT = Path("runs/artifact")
 
 
@@ -244,11 +248,11 @@ def _answer(artifact: Path, query: Query, as_json: bool) -> None:
 
 def _print_table(table: Any) -> None:
     """Print a table of quality; the best figure of a column is bold, and so is what cannot be told from it."""
-    columns = [
-        name for name in ("ndcg@10", "hr@10", "coverage@10", "fit seconds", "ms a query") if name in table.columns()
-    ]
-    grid = Grid("system", *columns, title=f"quality on {table.protocol['cases']:,} held-out cases")
-    for name, cells in table.cells(columns).items():
+    shown = {name: SHORT.get(name, name) for name in (*SHOWN, *SHORT) if name in table.columns()}
+    grid = Grid("system", title=f"quality on {table.protocol['cases']:,} held-out cases", box=SIMPLE_HEAD)
+    for name in shown.values():
+        grid.add_column(name, no_wrap=True)
+    for name, cells in table.cells(list(shown)).items():
         grid.add_row(escape(name), *map(_figure, cells))
     out.print(grid)
     card = (f"{name}: {_words(value)}" for name, value in table.protocol.items() if not isinstance(value, dict))
@@ -257,7 +261,7 @@ def _print_table(table: Any) -> None:
 
 def _figure(cell: Any) -> str:
     value = f"[bold]{cell.text}[/bold]" if cell.mark in ("best", "level") else str(cell.text)
-    return f"{value}\n[dim]{cell.interval.replace(' – ', '–')}[/dim]" if cell.interval else value
+    return f"{value}\n[dim]{cell.interval.replace(' ', '')}[/dim]" if cell.interval else value
 
 
 def _print_slate(slate: Slate, title: str | None = None) -> None:

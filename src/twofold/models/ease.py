@@ -63,7 +63,7 @@ class EASE(Recommender):
     data: Floats | None
     indices: npt.NDArray[np.int32] | None
     indptr: npt.NDArray[np.int32] | None
-    """Dual form: X as compressed rows [u, m]."""
+    """Dual form: X' as compressed rows [m, u]: who liked each item."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Solve for B on the likes of the log.
@@ -101,7 +101,8 @@ class EASE(Recommender):
         explained = np.asarray(likes.multiply(kernel @ likes).sum(axis=0)).ravel()
         self.kernel = kernel.astype(np.float32)
         self.scale = (1 / (1 - explained)).astype(np.float32)
-        self.data, self.indices, self.indptr = likes.data.astype(np.float32), likes.indices, likes.indptr
+        fans = likes.T.tocsr().astype(np.float32)
+        self.data, self.indices, self.indptr = fans.data, fans.indices, fans.indptr
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]."""
@@ -111,9 +112,8 @@ class EASE(Recommender):
         if self.weights is not None:
             scores[:, self.liked] = history @ self.weights
         else:
-            likes = self._likes()
-            dense = history.toarray()
-            smooth = np.asarray(likes.T @ (self.kernel @ (likes @ history.T.toarray()))).T
+            fans, dense = self._fans(), history.toarray()
+            smooth = np.asarray(fans @ (self.kernel @ (fans.T @ dense.T))).T
             scores[:, self.liked] = dense - (dense - smooth) * self.scale
         return scores
 
@@ -131,16 +131,15 @@ class EASE(Recommender):
             part = self.weights[np.ix_(up, across)]
         else:
             assert self.scale is not None
-            likes = self._likes()
-            part = likes[:, up].T @ (self.kernel @ likes[:, across].toarray()) * self.scale[across]
+            fans = self._fans()
+            part = fans[up] @ (self.kernel @ fans[across].T.toarray()) * self.scale[across]
             part[rows[:, None] == columns] = 0
         return np.where((up[:, None] < 0) | (across < 0), np.float32(0), part)
 
-    def _likes(self) -> sp.csr_matrix:
+    def _fans(self) -> sp.csr_matrix:
         assert self.kernel is not None
-        return sp.csr_matrix(
-            (self.data, self.indices, self.indptr), shape=(len(self.kernel), len(self.liked)), copy=False
-        )
+        shape = (len(self.liked), len(self.kernel))
+        return sp.csr_matrix((self.data, self.indices, self.indptr), shape=shape, copy=False)
 
 
 def _inverse(gram: npt.NDArray[np.floating], reg: float) -> npt.NDArray[np.floating]:
