@@ -60,9 +60,9 @@ class Histories:
         order = np.lexsort((timestamps, rows))
         return cls(
             indptr=np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=size)))).astype(np.int64),
-            items=items[order].astype(np.int32),
-            values=values[order].astype(np.float32),
-            timestamps=timestamps[order].astype(np.int64),
+            items=items[order].astype(np.int32, copy=False),
+            values=values[order].astype(np.float32, copy=False),
+            timestamps=timestamps[order].astype(np.int64, copy=False),
         )
 
     @classmethod
