@@ -1,6 +1,6 @@
 """`Artifact`: a folder on disk that is written whole or not at all, and checked when opened.
 
-manifest.json    format, recipe, data hash, versions of packages, and each file's size and sha256
+manifest.json    format, recipe, data hash, versions of packages, each file's size and sha256, and its own
 …                whatever the writer put there: npy, Arrow, JSON; nothing that runs code
 """
 
@@ -64,6 +64,8 @@ class Artifact:
                 **description,
                 "files": {str(file.relative_to(temporary)): _seal(file) for file in _files(temporary)},
             }
+            manifest = json.loads(json.dumps(manifest))  # as it will be read
+            manifest["sha256"] = _digest(manifest)
             _write_synced(temporary / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))
             temporary.chmod(0o755)
             for folder in [temporary, *(p for p in temporary.rglob("*") if p.is_dir())]:
@@ -84,18 +86,13 @@ class Artifact:
         Raises:
             ArtifactError: it is missing, of another format, or a file is missing, truncated or altered.
         """
-        try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            found, files = manifest["format"], dict(manifest["files"])
-        except (FileNotFoundError, NotADirectoryError):
-            raise ArtifactError(f"there is no artifact at {path}; make one with `twofold fit`.") from None
-        except (ValueError, KeyError, TypeError):
-            raise ArtifactError(f"{path / MANIFEST} is damaged; fit the pipeline again.") from None
-        if found != FORMAT:
-            raise ArtifactError(
-                f"{path} has format {found}, and this version reads format {FORMAT}; fit the pipeline again."
-            )
+        manifest = _read_manifest(path)
+        files: dict[str, dict[str, Any]] = manifest["files"]
         present = {str(file.relative_to(path)): file for file in _files(path)}
+        for name, file in present.items():
+            # A hidden file is the lock of a file system or a search engine; nothing is loaded from it.
+            if name not in files and not file.name.startswith("."):
+                raise ArtifactError(f"{file} is no part of the artifact; remove it, or fit the pipeline again.")
         for name, seal in files.items():
             if name not in present:
                 raise ArtifactError(f"{path / name} is missing; fit the pipeline again.")
@@ -107,6 +104,32 @@ class Artifact:
             if _sha256(present[name]) != seal["sha256"]:
                 raise ArtifactError(f"{path / name} was altered; fit the pipeline again.")
         return cls(folder=path, manifest=manifest)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of an artifact of this format that is as it was written."""
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        found, sound = manifest["format"], manifest.get("sha256") == _digest(manifest)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"there is no artifact at {path}; make one with `twofold fit`.") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ArtifactError(f"{path / MANIFEST} is damaged; fit the pipeline again.") from None
+    if found != FORMAT:
+        raise ArtifactError(
+            f"{path} has format {found}, and this version reads format {FORMAT}; fit the pipeline again."
+        )
+    if not sound:
+        raise ArtifactError(f"{path / MANIFEST} was altered; fit the pipeline again.")
+    return manifest
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest, but for the place where it stands."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:
