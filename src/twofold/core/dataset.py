@@ -124,6 +124,10 @@ class Dataset:
                 raise DataError(
                     f"the filter names {name!r}, which no item has; filter by one of {', '.join(self.items.columns)}."
                 )
+            if isinstance(wanted, Mapping) and not wanted.keys() <= {"min", "max"}:
+                raise DataError(f"the filter {name} = {wanted!r} is no range; give `min`, `max` or both.")
+            if wanted is None:
+                raise DataError(f"the filter {name} has no value; give one, or leave the filter out.")
             try:
                 passed = self.items.select(_condition(pl.col(name), self.items.schema[name] == pl.List, wanted))
             except (pl.exceptions.PolarsError, TypeError):

@@ -1,5 +1,6 @@
 """The map between the ids that a caller uses and the dense codes that arrays use."""
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -13,6 +14,8 @@ Id = str | int
 Codes = npt.NDArray[np.int32]
 
 UNKNOWN = -1
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+"""How an integer of 64 bits is spelled, without needless signs or zeros."""
 
 
 class IdMap:
@@ -49,8 +52,9 @@ class IdMap:
     def find(self, id_: object) -> int:
         """Return the code of one id, or -1 where it is unknown."""
         if isinstance(id_, str) and self.ids.dtype == pl.Int64:
-            spelled = id_.lstrip("-").isdecimal() and str(int(id_)) == id_
-            return self._codes.get(int(id_), UNKNOWN) if spelled else UNKNOWN
+            return self._codes.get(int(id_), UNKNOWN) if INTEGER.fullmatch(id_) else UNKNOWN
+        if isinstance(id_, bool):
+            return UNKNOWN
         if isinstance(id_, np.integer):
             id_ = int(id_)
         if isinstance(id_, int) and self.ids.dtype == pl.String:
@@ -62,9 +66,12 @@ class IdMap:
         return np.fromiter((self.find(id_) for id_ in ids), dtype=np.int32)
 
     def encode_series(self, ids: pl.Series) -> Codes:
-        """Return the int32 codes of a whole column at once, -1 where an id is unknown or null."""
+        """Return the int32 codes of a whole column at once, -1 where an id is unknown or null; see `find`."""
+        cast = ids.cast(self.ids.dtype, strict=False).alias("id")
+        if ids.dtype != self.ids.dtype:
+            cast = cast.set((cast.cast(ids.dtype, strict=False) != ids).fill_null(True), None)
         lookup = pl.DataFrame({"id": self.ids, "code": np.arange(len(self), dtype=np.int32)})
-        found = ids.cast(self.ids.dtype).alias("id").to_frame().join(lookup, on="id", how="left", maintain_order="left")
+        found = cast.to_frame().join(lookup, on="id", how="left", maintain_order="left")
         return found["code"].fill_null(UNKNOWN).to_numpy()
 
     def decode(self, codes: Iterable[int] | Codes) -> list[Id]:
