@@ -5,6 +5,7 @@ defaults. `build` turns a table into one; an unknown key, a missing key or a val
 type is refused with the place and the nearest known name.
 """
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -102,8 +103,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint) and isinstance(value, Mapping):
         return build(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and type(value) is hint:
+        value = float(value) if abs(value) <= sys.float_info.max else value
+    if isinstance(hint, type) and type(value) is hint and value == value:  # noqa: PLR0124 - nan is no number
         return value
     raise ConfigError(f"{where} cannot be {value!r}; it wants {_spoken(hint)}.")
 
