@@ -1,0 +1,102 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twofold.core import Dataset, Recipe, Stage, Weights, stage
+from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.core.stage import make_stage, stage_kinds
+
+
+class Plain(Stage):
+    state = ("weights", "bias")
+
+    def fit(self, dataset: Dataset, *, rng: Any = None) -> "Plain":
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    reg: float = 1.0
+
+
+class Tuned(Plain):
+    Config = Config
+
+
+class Point:
+    """What an installed package says of a stage."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    def load(self) -> Any:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ModuleNotFoundError("No module named 'lightgbm'", name="lightgbm")
+    points = {"plain": Point(Plain), "tuned": Point(Tuned), "rank": Point(missing)}
+    monkeypatch.setattr(stage, "stage_kinds", lambda: points)
+
+
+def test_a_stage_is_made_from_its_table() -> None:
+    made = make_stage({"kind": "tuned", "reg": 2}, "retrieve.x")
+    assert isinstance(made, Tuned)
+    assert made.config == Config(reg=2.0)
+    assert make_stage({"kind": "tuned"}, "retrieve.x").config == Config()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "tunde"}, r"\[retrieve.x\] has no known kind of stage \('tunde'\); did you mean 'tuned'"),
+        ({}, r"\(None\); known: plain, rank, tuned"),
+        ({"kind": ["tuned"]}, "no known kind"),
+        ({"kind": "tuned", "rge": 1}, r"\[retrieve.x\] has no option 'rge'; did you mean 'reg'"),
+        ({"kind": "tuned", "reg": "x"}, "retrieve.x.reg cannot be 'x'"),
+        ({"kind": "plain", "reg": 1}, r"\[retrieve.x\] takes no options, but has reg"),
+    ],
+)
+def test_a_wrong_table_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_stage(options, "retrieve.x")
+
+
+def test_a_missing_package_is_named_with_its_cure() -> None:
+    with pytest.raises(MissingExtraError, match="'rank' needs the package 'lightgbm'; install it with `pip install"):
+        make_stage({"kind": "rank"}, "rank")
+
+
+def test_state_survives_the_round_trip(tmp_path: Path) -> None:
+    made = Plain()
+    made.weights, made.bias = np.arange(3.0), None  # type: ignore[attr-defined]
+    made.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.npy"]
+    read = Plain()
+    read.restore(tmp_path, None)  # type: ignore[arg-type]
+    assert isinstance(read.weights, np.memmap)  # type: ignore[attr-defined]
+    assert read.weights.tolist() == [0.0, 1.0, 2.0]  # type: ignore[attr-defined]
+    assert read.bias is None  # type: ignore[attr-defined]
+
+
+def test_objects_are_never_saved(tmp_path: Path) -> None:
+    made = Plain()
+    made.weights, made.bias = np.array([object()]), None  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="allow_pickle"):
+        made.save(tmp_path)
+
+
+def test_installed_kinds_can_be_loaded() -> None:
+    for name, point in stage_kinds().items():
+        assert issubclass(point.load(), Stage), name
+
+
+def test_a_recipe_names_the_nearest_retriever() -> None:
+    with pytest.raises(ConfigError, match=r"\[evidence.history\] names 'esae'; did you mean 'ease'"):
+        Recipe(name="r", retrieve={"ease": {"kind": "ease"}}, evidence=Weights(history={"esae": 1.0}))
