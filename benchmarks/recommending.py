@@ -19,6 +19,7 @@ from twofold.flows.evaluate import DEPTH, latency, row_of
 
 __all__ = ["compare_all"]
 
+RECENT = "popular, recent"
 VALIDATION = 2_000
 """At most so many validation cases are looked at when options are chosen."""
 
@@ -67,7 +68,8 @@ def compare_all(
         "options": chosen,
         "machine": machine(),
     }
-    return Table(rows=rows, protocol=card, clusters=cases.users).as_dict()
+    baseline = RECENT if RECENT in chosen else None
+    return Table(rows=rows, protocol=card, clusters=cases.users, baseline=baseline).as_dict()
 
 
 def _ours(name: str, recipe: Recipe, train: Dataset, cases: Cases) -> Row:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from twofold.core import Dataset, Weights
@@ -7,6 +8,7 @@ from twofold.core.errors import ConfigError
 from twofold.data import Split, split
 from twofold.evaluate import accuracy, cluster_mean
 from twofold.flows import default_recipe, fit, rank_cases, tune
+from twofold.flows.tune import split_of
 
 
 def recipe_of(**weights: float):
@@ -51,6 +53,14 @@ def test_one_retriever_needs_no_tuning(dataset: Dataset) -> None:
 def test_a_log_without_a_case_leaves_the_recipe(make_log) -> None:
     recipe = recipe_of(ease=0.5, popular=0.5)
     assert tune(make_log([[0], [1]]), recipe) is recipe
+
+
+def test_a_log_without_times_is_tuned_on_each_users_last_like(dataset: Dataset) -> None:
+    timeless = dataset.with_log(replace(dataset.log, timestamps=np.zeros_like(dataset.log.timestamps)))
+    recipe = recipe_of(transitions=0.5, ease=0.5)
+    assert split_of(recipe, timeless).kind == "leave-one-out"
+    assert split_of(recipe, dataset).kind == "global-time"
+    assert sum(tune(timeless, recipe).evidence.history.values()) == pytest.approx(1)
 
 
 def test_an_unknown_option_is_refused(dataset: Dataset) -> None:

@@ -7,15 +7,15 @@ from statistics import median
 
 import numpy as np
 
-from twofold.core.config import build
 from twofold.core.dataset import Dataset
 from twofold.core.ids import Codes
 from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Query
 from twofold.core.scores import Floats
-from twofold.data import Cases, Split, protocol, split
+from twofold.data import Cases, protocol, split
 from twofold.evaluate import Row, Table, accuracy, beyond, machine, slices
 from twofold.flows.fit import default_recipe, fit
+from twofold.flows.tune import split_of
 
 __all__ = ["compare", "evaluate", "rank_cases", "single"]
 
@@ -40,12 +40,12 @@ def evaluate(
 ) -> Table:
     """Measure a recipe beside its own retrievers and plain baselines, on held-out data.
 
-    The dataset is split by `recipe.split`; every system is fitted on the older part and asked the
+    The dataset is split by `split_of`; every system is fitted on the older part and asked the
     same cases. A system without an opinion, as for a user without a history, falls back on what the
     recipe answers to no evidence, so that no system wins by its fallback.
     """
     recipe = recipe or default_recipe()
-    options = build(Split, recipe.split, "split")
+    options = split_of(recipe, dataset)
     train, cases = split(dataset, options)
     answering = {name: recipe.retrieve[name] for name in recipe.evidence.history}
     systems = {name: single(name, stage, recipe) for name, stage in {**BASELINES, **answering}.items()}

@@ -13,7 +13,7 @@ from twofold.core.query import Batch
 from twofold.data import Cases, Split, split
 from twofold.evaluate import accuracy, cluster_means
 
-__all__ = ["Tune", "tune"]
+__all__ = ["Tune", "split_of", "tune"]
 
 CHUNK = 256
 DEPTH = 60
@@ -41,13 +41,13 @@ class Tune:
 def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress | None = None) -> Recipe:
     """Return the recipe with the weights of `evidence.history` that do best on a validation part.
 
-    The dataset, which must hold no test data, is split once more in the way of `recipe.split`; the
+    The dataset, which must hold no test data, is split once more in the way of `split_of`; the
     retrievers are fitted on its older part. Then one weight after the other is set to the value at
     which the fusion's ranking is best, the others keeping their proportions. Without a case to look
     at, the recipe comes back as it was.
     """
     options, names = build(Tune, recipe.tune, "tune"), list(recipe.evidence.history)
-    train, cases = split(dataset, build(Split, recipe.split, "split"))
+    train, cases = split(dataset, split_of(recipe, dataset))
     cases = _warm(cases, options.cases, rng)
     if len(names) < 2 or not len(cases):
         return recipe
@@ -60,6 +60,18 @@ def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress |
     weights = _climb(*_votes(pipeline, cases), cases, options, list(recipe.evidence.history.values()))
     chosen = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     return replace(recipe, evidence=replace(recipe.evidence, history=chosen))
+
+
+def split_of(recipe: Recipe, dataset: Dataset) -> Split:
+    """Return the options by which a recipe splits a dataset.
+
+    A log whose events are all at one time, or bear none, cannot be split by time; then the last like of
+    each user is held out.
+    """
+    options = build(Split, recipe.split, "split")
+    times = dataset.log.timestamps
+    timeless = not len(times) or times.min() == times.max()
+    return replace(options, kind="leave-one-out") if options.kind == "global-time" and timeless else options
 
 
 def _warm(cases: Cases, count: int, rng: int) -> Cases:

@@ -7,10 +7,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from twofold.core.dataset import Dataset
+from twofold.core.scores import Floats
 from twofold.models.recommender import LinearRecommender, like_matrix
 from twofold.models.sparse import keep_largest
 
 __all__ = ["ItemKNN", "ItemKNNConfig"]
+
+SMALL = 1e-6
+"""A spread below it is one of equal values, up to rounding: no correlation can be computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,11 @@ class ItemKNN(LinearRecommender):
 
     def _cosine(self, dataset: Dataset) -> sp.csr_matrix:
         likes = like_matrix(dataset.log.likes(), self.items)
+        fans = likes.T.tocsr()
         norms = np.sqrt(np.maximum(np.asarray(likes.sum(axis=0)).ravel(), 1)).astype(np.float32)
 
         def block(rows: slice) -> sp.csr_matrix:
-            shared = (likes.T[rows] @ likes).tocoo()
+            shared = (fans[rows] @ likes).tocoo()
             damped = shared.data / (shared.data + self.config.shrink)
             similar = damped * shared.data / (norms[rows][shared.row] * norms[shared.col])
             return sp.csr_matrix((similar, (shared.row, shared.col)), shape=shared.shape)
@@ -71,21 +76,17 @@ class ItemKNN(LinearRecommender):
         known, squares = values.copy(), values.copy()
         known.data[:] = 1
         squares.data **= 2
+        known_by, values_by, squares_by = (matrix.T.tocsr() for matrix in (known, values, squares))
 
         def block(rows: slice) -> sp.csr_matrix:
-            shared = (known.T[rows] @ known).tocoo()
-            cells = (shared.row, shared.col)
+            def total(left: sp.csr_matrix, right: sp.csr_matrix) -> Floats:
+                return np.asarray((left[rows] @ right).toarray())
 
-            def total(left: sp.csr_matrix, right: sp.csr_matrix) -> np.ndarray:
-                return np.asarray((left.T[rows] @ right).tocsr()[cells]).ravel()
-
-            n, xy = shared.data, total(values, values)
-            x, y = total(values, known), total(known, values)
-            spread = np.sqrt(
-                np.maximum(n * total(squares, known) - x * x, 0) * np.maximum(n * total(known, squares) - y * y, 0)
-            )
-            similar = np.divide(n * xy - x * y, spread, out=np.zeros_like(xy), where=spread > 1e-6)
-            similar = np.maximum(similar, 0) * n / (n + self.config.shrink)
-            return sp.csr_matrix((similar, cells), shape=shared.shape)
+            n, xy = total(known_by, known), total(values_by, values)
+            x, y = total(values_by, known), total(known_by, values)
+            left = np.maximum(n * total(squares_by, known) - x * x, 0)
+            spread = np.sqrt(left * np.maximum(n * total(known_by, squares) - y * y, 0))
+            similar = np.divide(n * xy - x * y, spread, out=np.zeros_like(xy), where=spread > SMALL)
+            return sp.csr_matrix(np.maximum(similar, 0) * n / np.maximum(n + self.config.shrink, 1))
 
         return keep_largest(block, self.items, self.config.neighbours)

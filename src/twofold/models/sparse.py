@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 __all__ = ["keep_largest"]
 
-BLOCK = 1_024
+CELLS = 1 << 24
+"""A block has at most so many rows that it could be laid out densely with so many cells."""
 
 
 def keep_largest(block: Callable[[slice], sp.csr_matrix], items: int, count: int) -> sp.csr_matrix:
@@ -16,20 +18,29 @@ def keep_largest(block: Callable[[slice], sp.csr_matrix], items: int, count: int
     Args:
         block: computes the given rows, as a sparse matrix [rows, items].
         items: how many items there are.
-        count: how many entries of a row are kept; of equal ones those with the lower column.
+        count: how many entries of a row are kept, all above 0; of equal ones those with the lower column.
     """
-    parts = [sp.csr_matrix((0, items), dtype=np.float32)]
-    for start in range(0, items, BLOCK):
-        rows = slice(start, min(start + BLOCK, items))
-        part = block(rows).tocoo()
-        keep = (part.row + start != part.col) & (part.data > 0)
-        row, column, value = part.row[keep], part.col[keep], part.data[keep]
-        order = np.lexsort((column, -value, row))
-        row, column, value = row[order], column[order], value[order]
-        first = np.searchsorted(row, np.arange(rows.stop - rows.start))
-        inside = np.arange(len(row)) - first[row] < count
-        shape = (rows.stop - rows.start, items)
-        parts.append(sp.csr_matrix((value[inside].astype(np.float32), (row[inside], column[inside])), shape=shape))
-    matrix = sp.vstack(parts, format="csr", dtype=np.float32)
-    matrix.sort_indices()
-    return matrix
+    columns, values, lengths = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [0]
+    step = max(CELLS // max(items, 1), 1)
+    for start in range(0, items, step):
+        part = block(slice(start, min(start + step, items))).tocsr()
+        part.sort_indices()
+        for row in range(part.shape[0]):
+            span = slice(part.indptr[row], part.indptr[row + 1])
+            column, value = part.indices[span], part.data[span]
+            kept = _largest(np.where(column == start + row, 0, value), count)
+            columns.append(column[kept].astype(np.int32))
+            values.append(value[kept].astype(np.float32))
+            lengths.append(int(kept.sum()))
+    parts = (np.concatenate(values), np.concatenate(columns), np.cumsum(lengths))
+    return sp.csr_matrix(parts, shape=(items, items))
+
+
+def _largest(values: npt.NDArray[np.floating], count: int) -> npt.NDArray[np.bool_]:
+    """Say which of the values are the `count` largest above 0; of equal ones the first."""
+    if np.count_nonzero(values > 0) <= count:
+        return np.asarray(values > 0)
+    limit = np.partition(values, -count)[-count]
+    kept = values > limit
+    kept[np.flatnonzero(values == limit)[: count - int(kept.sum())]] = True
+    return np.asarray(kept)

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy.linalg as la
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from twofold.core.dataset import Dataset
+from twofold.core.ids import Codes
+from twofold.core.scores import Floats
 from twofold.models.recommender import LinearRecommender, like_matrix
 from twofold.models.sparse import keep_largest
 
@@ -54,14 +58,19 @@ class SparseEASE(LinearRecommender):
 
         near = keep_largest(cosine, self.items, self.config.neighbours)
         solved = np.zeros(near.nnz, np.float32)
-        for item in range(self.items):
-            span = slice(near.indptr[item], near.indptr[item + 1])
-            support = near.indices[span]
-            if len(support):
-                features = likes[:, support]
-                gram = (features.T @ features).toarray().astype(np.float64)
-                gram[np.diag_indices_from(gram)] += self.config.reg
-                target = (features.T @ likes[:, [item]]).toarray()[:, 0]
-                solved[span] = np.linalg.solve(gram, target)
+        # Thousands of small systems: threads would cost more than they bring.
+        with threadpool_limits(1, "blas"):
+            for item in range(self.items):
+                span = slice(near.indptr[item], near.indptr[item + 1])
+                solved[span] = self._solve(likes, near.indices[span], item)
         self.weights = sp.csr_matrix((solved, near.indices, near.indptr), shape=near.shape).T.tocsr()
         return self
+
+    def _solve(self, likes: sp.csc_matrix, support: Codes, item: int) -> Floats:
+        """Return the weights by which the items of the support explain one item, shape [support]."""
+        if not len(support):
+            return np.empty(0, np.float32)
+        features = likes[:, np.append(support, item)]
+        gram = np.asarray((features.T @ features).toarray(), np.float64)
+        left = gram[:-1, :-1] + self.config.reg * np.eye(len(support))
+        return np.asarray(la.solve(left, gram[:-1, -1], assume_a="pos", check_finite=False), np.float32)
