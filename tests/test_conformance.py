@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from twofold.core import Batch, Dataset, Histories, Pipeline, Query, Recipe, Retriever, Weights
 from twofold.core.config import build, table
 from twofold.core.errors import ConfigError, DataError
 from twofold.core.stage import make_stage, stage_kinds
 from twofold.data import Simulation, simulate
+from twofold.flows import fit
 
 RETRIEVERS = sorted(kind for kind in stage_kinds() if issubclass(stage_kinds()[kind].load(), Retriever))
 OPTIONS: dict[str, dict[str, Any]] = {"als": {"factors": 8, "threads": 1}}
@@ -222,6 +224,15 @@ def test_one_seed_one_answer(kind: str, pipeline: Pipeline, dataset: Dataset) ->
 def test_a_seed_is_never_similar_to_itself(name: str, fitted: dict[str, Pipeline], dataset: Dataset) -> None:
     for item in dataset.item_ids.ids[:20]:
         assert item not in fitted[name].run(Query(items=[item], k=10)).items
+
+
+def test_the_callers_thread_settings_stay(kind: str, dataset: Dataset) -> None:
+    def threads() -> dict[str, int]:
+        return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+    before = threads()
+    fit(dataset, recipe_for(kind), rng=3, threads=1).run_many(queries(dataset))
+    assert {path: count for path, count in threads().items() if path in before} == before
 
 
 def test_the_library_prints_nothing(kind: str, dataset: Dataset, capfd: pytest.CaptureFixture[str]) -> None:

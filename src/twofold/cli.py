@@ -159,7 +159,8 @@ def check(
         return
     grid = Grid("what", "found", title=escape(str(source)))
     for name, value in dataset.provenance.items():
-        grid.add_row(name, escape(_words(value)))
+        if value not in (None, "", [], {}):
+            grid.add_row(name.replace("_", " "), escape(_words(value)))
     out.print(grid)
 
 
@@ -281,7 +282,7 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_words(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
-        return "\n".join(map(_words, value))
+        return ("\n" if any(isinstance(inner, dict) for inner in value) else ", ").join(map(_words, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

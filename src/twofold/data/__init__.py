@@ -2,6 +2,7 @@
 
 from twofold.data.cleaning import Cleaned, Cleaning, clean
 from twofold.data.columns import ColumnMapping, guess_columns
+from twofold.data.judgements import Judgements, dataset_of, read_beir, read_cranfield, read_scifact, read_trec
 from twofold.data.movielens import MovieLens, read_movielens
 from twofold.data.reading import read_and_clean, read_data, read_dataset
 from twofold.data.report import CleaningReport
@@ -16,18 +17,24 @@ __all__ = [
     "Cleaning",
     "CleaningReport",
     "ColumnMapping",
+    "Judgements",
     "MovieLens",
     "Simulation",
     "Split",
     "Table",
     "clean",
+    "dataset_of",
     "guess_columns",
     "protocol",
     "read_and_clean",
+    "read_beir",
+    "read_cranfield",
     "read_data",
     "read_dataset",
     "read_movielens",
+    "read_scifact",
     "read_table",
+    "read_trec",
     "simulate",
     "split",
 ]

@@ -81,9 +81,9 @@ def read_and_clean(
             cleaning=cleaning,
             columns=columns,
             more_items=extra,
-            source=str(interactions),
+            source=Path(interactions).name,
         )
-    source = str(interactions) if isinstance(interactions, str | os.PathLike) else type(interactions).__name__
+    source = Path(interactions).name if isinstance(interactions, str | os.PathLike) else type(interactions).__name__
     return clean(
         _as_table(interactions, "interactions", ids), extra, profiles, cleaning=cleaning, columns=columns, source=source
     )
