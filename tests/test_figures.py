@@ -41,7 +41,7 @@ def test_ease_on_ml1m_is_the_papers(ml1m: tuple[Dataset, Cases]) -> None:
     train, cases = ml1m
     found = ease_beside_numpy(train, cases.take(np.arange(0, len(cases), 3)))
     assert found["difference"] < 1e-4
-    assert found["ndcg@10"] > 0.1
+    assert found["ndcg@10"] > 0.04
 
 
 def test_bm25_on_scifact(data_folder: Path) -> None:
