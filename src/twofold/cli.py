@@ -102,6 +102,7 @@ def evaluate(
         from twofold.evaluate import write_report  # noqa: PLC0415
 
         write_report(report, table, title=f"Twofold on {source.name}", cleaning=dataset.provenance)
+        err.print(f"report: {report}", markup=False, highlight=False)
     if as_json:
         _print_json(table.as_dict())
     else:

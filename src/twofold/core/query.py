@@ -43,7 +43,7 @@ class Query:
     exclude: Sequence[Id] = ()
     """Items that must not appear."""
     repeat: bool = False
-    """Whether items that the user has seen may appear. Search always shows them."""
+    """Whether items that the user has seen may appear, in a search too."""
     deadline_ms: float | None = None
     """By when an answer is wanted, in milliseconds from now."""
     priority: Literal["interactive", "standard", "batch"] = "standard"
