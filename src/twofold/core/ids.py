@@ -38,6 +38,7 @@ class IdMap:
         if ids.dtype not in (pl.Int64, pl.String):
             raise ValueError(f"ids must be Int64 or String, not {ids.dtype}")
         self.ids = ids.alias("id")
+        self._type: type[Id] = int if ids.dtype == pl.Int64 else str
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,15 +52,14 @@ class IdMap:
 
     def find(self, id_: object) -> int:
         """Return the code of one id, or -1 where it is unknown."""
-        if isinstance(id_, str) and self.ids.dtype == pl.Int64:
-            return self._codes.get(int(id_), UNKNOWN) if INTEGER.fullmatch(id_) else UNKNOWN
-        if isinstance(id_, bool):
+        if type(id_) is self._type:
+            return self._codes.get(id_, UNKNOWN)  # type: ignore[arg-type]
+        if isinstance(id_, bool) or not isinstance(id_, str | int | np.integer):
             return UNKNOWN
-        if isinstance(id_, np.integer):
-            id_ = int(id_)
-        if isinstance(id_, int) and self.ids.dtype == pl.String:
-            return self._codes.get(str(id_), UNKNOWN)
-        return self._codes.get(id_, UNKNOWN) if isinstance(id_, str | int) else UNKNOWN
+        spelled = str(id_)
+        if self._type is str:
+            return self._codes.get(spelled, UNKNOWN)
+        return self._codes.get(int(spelled), UNKNOWN) if INTEGER.fullmatch(spelled) else UNKNOWN
 
     def encode(self, ids: Iterable[object]) -> Codes:
         """Return the int32 codes of ids, -1 where one is unknown."""

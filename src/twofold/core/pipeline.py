@@ -225,8 +225,11 @@ class Pipeline:
         return found.then(popular).head(k)
 
     def opinions(self, batch: Batch, evidence: Evidence) -> tuple[dict[str, Scores], dict[str, float]]:
-        """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`."""
-        weights = self.recipe.evidence.of(evidence)
+        """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`.
+
+        A retriever of weight 0 is not asked.
+        """
+        weights = {name: weight for name, weight in self.recipe.evidence.of(evidence).items() if weight != 0}
         opinions = {f"{evidence}.{name}": self.retrievers[name].score(batch, evidence) for name in weights}
         return opinions, dict(zip(opinions, weights.values(), strict=True))
 

@@ -54,7 +54,7 @@ def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress |
     only = replace(
         recipe,
         retrieve={name: recipe.retrieve[name] for name in names},
-        evidence=Weights(history=recipe.evidence.history),
+        evidence=Weights(history=dict.fromkeys(names, 1.0)),
     )
     pipeline = Pipeline(only).fit(train, rng=rng, progress=progress)
     weights = _climb(*_votes(pipeline, cases), cases, options, list(recipe.evidence.history.values()))

@@ -17,6 +17,9 @@ from twofold.core.stage import Retriever
 __all__ = ["LinearRecommender", "Recommender", "like_matrix", "liked_recency", "recency_weights"]
 
 
+FAINT = 1e-3
+
+
 def recency_weights(histories: Histories, recency: float) -> Floats:
     """Return `recency ** age` for each event, where the newest like of a row has age 0; shape [events]."""
     return np.power(np.float32(recency), histories.ages.astype(np.float32))
@@ -96,10 +99,16 @@ class LinearRecommender(Recommender):
         return np.asarray(scores.toarray() if sp.issparse(scores) else scores, np.float32)
 
     def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
-        """Return what each event adds to the scores of items, float32 [events, items]; a dislike adds 0."""
+        """Return what each event adds to the scores of items, float32 [events, items].
+
+        A dislike adds 0, and so does what is so old that it counts less than a thousandth of the newest like.
+        """
         events = batch.events(evidence)
-        part = self.block(events.items, items)
-        return part * liked_recency(events, self.config.recency)[:, None]
+        weights = liked_recency(events, self.config.recency)
+        counted = np.flatnonzero(weights > FAINT)
+        amounts = np.zeros((len(events.items), len(items)), np.float32)
+        amounts[counted] = self.block(events.items[counted], items) * weights[counted, None]
+        return amounts
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """Return W[rows, columns]."""
