@@ -53,7 +53,7 @@ class IdMap:
     def find(self, id_: object) -> int:
         """Return the code of one id, or -1 where it is unknown."""
         if type(id_) is self._type:
-            return self._codes.get(id_, UNKNOWN)  # type: ignore[arg-type]
+            return self._codes.get(id_, UNKNOWN)
         if isinstance(id_, bool) or not isinstance(id_, str | int | np.integer):
             return UNKNOWN
         spelled = str(id_)
