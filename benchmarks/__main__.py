@@ -22,6 +22,8 @@ NAMES = {
     "search": "search",
 }
 
+COLUMNS = ("ndcg@10", "hr@10", "fit seconds", "fit peak MB", "ms a query")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark that the arguments name; return the exit code."""
@@ -45,21 +47,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print a result: a row a system, a column a metric, with intervals where there are some."""
-    metrics = list(dict.fromkeys(row["metric"] for row in result["rows"]))
-    grid = Table("system", *metrics, title=result["name"])
-    for system in dict.fromkeys(row["system"] for row in result["rows"]):
-        cells = {row["metric"]: row for row in result["rows"] if row["system"] == system}
-        grid.add_row(system, *(_cell(cells.get(metric)) for metric in metrics))
-    Console().print(grid)
-    Console().print_json(data=result["protocol"])
+    """Print a result: a table of the usual columns where it has them, else a line a figure."""
+    rows = result["rows"]
+    figures = {(row["system"], row["metric"]): row for row in rows}
+    systems = list(dict.fromkeys(row["system"] for row in rows))
+    columns = [name for name in COLUMNS if any(row["metric"] == name for row in rows)]
+    console = Console()
+    if columns:
+        grid = Table("system", *columns, title=result["name"])
+        for system in systems:
+            grid.add_row(system, *(_cell(figures.get((system, name)), "\n") for name in columns))
+    else:
+        grid = Table("system", "metric", "value", title=result["name"])
+        for (system, metric), row in figures.items():
+            grid.add_row(system, metric, _cell(row, " "))
+    console.print(grid)
+    console.print_json(data=result["protocol"])
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None, gap: str) -> str:
     if row is None:
         return ""
     value = f"{row['value']:.4f}" if abs(row["value"]) < 10 else f"{row['value']:,.0f}"
-    return value if row.get("low") is None else f"{value} [{row['low']:.4f}, {row['high']:.4f}]"
+    return value if row.get("low") is None else f"{value}{gap}{row['low']:.3f}–{row['high']:.3f}"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Histories:
         size: int,
     ) -> "Histories":
         """Group events into `size` rows by time; events at one time keep their given order."""
-        order = np.lexsort((timestamps, rows))
+        steps = (rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (timestamps[1:] >= timestamps[:-1]))
+        order = slice(None) if steps.all() else np.lexsort((timestamps, rows))
         return cls(
             indptr=np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=size)))).astype(np.int64),
             items=items[order].astype(np.int32, copy=False),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from twofold.core.dataset import Dataset
@@ -120,12 +121,19 @@ def _encode(log: Log, catalogue: pl.DataFrame | None, profiles: pl.DataFrame | N
 def _coded(log: Log, table: pl.DataFrame | None, role: str, *, seen_first: bool) -> tuple[pl.DataFrame, Codes]:
     """Return the table with a row for every user or item, and the code of each event in it."""
     codes, ids = log.codes(role), log.ids[role]
-    present = np.bincount(codes, minlength=len(ids)) > 0
+    present = _present(codes, len(ids))
     table, seen = align(table, ids.filter(pl.Series(present)), role, seen_first=seen_first)
     new = np.full(len(ids), -1, np.int32)
     new[present] = IdMap(table[role]).encode_series(seen)
     log.frame = log.frame.drop(role)
     return table, new[codes]
+
+
+def _present(codes: Codes, size: int) -> npt.NDArray[np.bool_]:
+    """Return which of the codes 0 … size-1 occur."""
+    present = np.zeros(size, bool)
+    present[codes] = True
+    return present
 
 
 def _report(
@@ -136,9 +144,11 @@ def _report(
     found: Mapping[str, Any],
 ) -> CleaningReport:
     log = dataset.log
-    known = log.timestamps[log.timestamps != 0]
+    known = log.timestamps != 0
+    oldest = int(log.timestamps.min(where=known, initial=np.iinfo(np.int64).max))
+    newest = int(log.timestamps.max(where=known, initial=np.iinfo(np.int64).min))
     described = 0 if catalogue is None else len(catalogue)
-    busy = np.bincount(log.items, minlength=len(dataset.items)) > 0
+    busy = _present(log.items, len(dataset.items))
     return CleaningReport(
         **found,
         rows_kept=len(log.items),
@@ -151,8 +161,8 @@ def _report(
         dislikes=int((log.values < 0).sum()),
         columns={name: dict(mapping.columns) for name, mapping in mappings.items()},
         guessed={name: list(mapping.guessed) for name, mapping in mappings.items()},
-        first=_iso(int(known.min())) if len(known) else None,
-        last=_iso(int(known.max())) if len(known) else None,
+        first=_iso(oldest) if newest >= oldest else None,
+        last=_iso(newest) if newest >= oldest else None,
         examples=[f"line {line:,}: {reason}: {text}" for line, reason, text in rejected.head(EXAMPLES).iter_rows()],
     )
 

@@ -230,7 +230,7 @@ def _repeated(log: Log) -> npt.NDArray[np.bool_]:
     Rows whose hash no other row has are passed over, so that few have to be put in order.
     """
     users, items, times = log.codes("user"), log.codes("item"), log.frame["timestamp"].to_numpy()
-    hashes = np.empty(len(users), np.uint64)
+    hashes = np.empty(len(users), np.uint32)
     for first in range(0, len(users), BLOCK):
         block = slice(first, first + BLOCK)
         mixed = users[block].astype(np.uint64)
@@ -238,17 +238,27 @@ def _repeated(log: Log) -> npt.NDArray[np.bool_]:
             mixed *= MIXER
             mixed ^= mixed >> np.uint64(29)
             mixed += part.astype(np.uint64)
-        hashes[block] = mixed
+        hashes[block] = mixed >> np.uint64(32)
     ordered = np.sort(hashes)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
-    rows = np.flatnonzero(np.isin(hashes, twice)) if len(twice) else np.empty(0, np.int64)
+    rows = _members(hashes, twice)
     rows = rows[np.lexsort((times[rows], items[rows], users[rows]))]
     before, after = rows[:-1], rows[1:]
     same = (users[before] == users[after]) & (items[before] == items[after]) & (times[before] == times[after])
     repeated = np.zeros(len(users), bool)
     repeated[before[same]] = True
     return repeated
+
+
+def _members(hashes: npt.NDArray[np.uint32], twice: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    """Return where the hashes are that stand among the sorted few, piece by piece, which keeps memory low."""
+    rows = [np.empty(0, np.int64)]
+    for first in range(0, len(hashes), BLOCK) if len(twice) else ():
+        piece = hashes[first : first + BLOCK]
+        place = np.minimum(np.searchsorted(twice, piece), len(twice) - 1)
+        rows.append(first + np.flatnonzero(twice[place] == piece))
+    return np.concatenate(rows)
 
 
 def _rare(log: Log, options: Cleaning) -> int:
