@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from twofold.core import Dataset, Query
+from twofold.core.errors import DataError
 from twofold.data import Split, split
 from twofold.flows import default_recipe, evaluate, fit, rank_cases, single
 
@@ -44,6 +46,11 @@ def test_no_seen_item_is_recommended(dataset: Dataset) -> None:
     items, _ = rank_cases(fit(train, replace(default_recipe(), tune={})), cases)
     allowed = cases.allowed(len(train.items))
     assert np.take_along_axis(allowed, np.maximum(items, 0), axis=1)[items >= 0].all()
+
+
+def test_a_log_with_nothing_to_hold_out_cannot_be_measured(make_log) -> None:
+    with pytest.raises(DataError, match="give more events"):
+        evaluate(make_log([[0], [1]]))
 
 
 def test_the_split_of_the_recipe_is_used(dataset: Dataset) -> None:

@@ -8,6 +8,7 @@ from statistics import median
 import numpy as np
 
 from twofold.core.dataset import Dataset
+from twofold.core.errors import DataError
 from twofold.core.ids import Codes
 from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Query
@@ -84,7 +85,12 @@ def compare(
         card: what the numbers rest on, for the protocol.
         rng: the seed of everything random.
         progress: told what is being done.
+
+    Raises:
+        DataError: there is no case to measure.
     """
+    if not len(cases):
+        raise DataError("nobody likes anything in the held-out part, so nothing can be measured; give more events.")
     rows = []
     for done, (name, recipe) in enumerate(systems.items()):
         if progress:
