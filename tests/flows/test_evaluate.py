@@ -50,7 +50,7 @@ def test_no_seen_item_is_recommended(dataset: Dataset) -> None:
 
 def test_a_log_with_nothing_to_hold_out_cannot_be_measured(make_log) -> None:
     with pytest.raises(DataError, match="give more events"):
-        evaluate(make_log([[0], [1]]))
+        evaluate(make_log([[0]]))
 
 
 def test_the_split_of_the_recipe_is_used(dataset: Dataset) -> None:
