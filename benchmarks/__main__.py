@@ -53,7 +53,7 @@ def show(result: dict[str, Any]) -> None:
     systems = list(dict.fromkeys(row["system"] for row in rows))
     columns = [name for name in COLUMNS if any(row["metric"] == name for row in rows)]
     console = Console()
-    if columns:
+    if len(columns) > 2:
         grid = Table("system", *columns, title=result["name"])
         for system in systems:
             grid.add_row(system, *(_cell(figures.get((system, name)), "\n") for name in columns))
