@@ -22,16 +22,21 @@ from twofold.models import ALS, EASE, ALSConfig, EASEConfig
 __all__ = ["ease_beside_numpy", "run"]
 
 READ = """
-import sys, time
+import sys, threading, time
 from pathlib import Path
 from twofold.data import read_data
-def peak():  # not ru_maxrss: a child takes over its parent's
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
-before = peak()
+def now(name):  # not ru_maxrss: a child takes over its parent's
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) * 1024
+def watch():
+    while not done.wait(0.0005):
+        highest.append(max(highest.pop(), now("RssAnon")))
+before, done, highest = (now("RssAnon"), now("VmHWM")), threading.Event(), [0]
+threading.Thread(target=watch, daemon=True).start()
 begun = time.perf_counter()
 dataset = read_data(Path(sys.argv[1]))
 seconds = time.perf_counter() - begun
-print(len(dataset.log.items), seconds, peak() - before)
+done.set()
+print(len(dataset.log.items), seconds, highest[0] - before[0], now("VmHWM") - before[1])
 """
 ALS_OPTIONS: dict[str, Any] = {"factors": 64, "alpha": 10.0, "iterations": 10}
 
@@ -63,7 +68,7 @@ def run(data: Path, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _reading(data: Path) -> dict[str, float]:
-    """Read a CSV of a million ratings in fresh processes; memory is the growth of the peak over that after imports.
+    """Read a CSV of a million ratings in fresh processes; memory is how much its peak is above that after imports.
 
     Ratings and times that the source lacks are filled in, so that every row is kept.
     """
@@ -79,8 +84,14 @@ def _reading(data: Path) -> dict[str, float]:
                 [sys.executable, "-c", READ, str(path)], check=True, capture_output=True, text=True
             ).stdout
             runs.append([float(part) for part in done.split()])
-    count, seconds, grown = np.median(runs, axis=0)
-    return {"events": count, "seconds": seconds, "file MB": size / 1e6, "peak memory, files": grown / size}
+    count, seconds, taken, resident = np.median(runs, axis=0)
+    return {
+        "events": count,
+        "seconds": seconds,
+        "file MB": size / 1e6,
+        "peak memory, times the file": taken / size,
+        "the same with mapped program code": resident / size,
+    }
 
 
 def ease_beside_numpy(train: Dataset, cases: Cases) -> dict[str, float]:
