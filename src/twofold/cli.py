@@ -179,7 +179,7 @@ def demo(
     for title, slate in result.slates.items():
         _print_slate(slate, title)
     out.print(f"artifact: {result.artifact}\nreport:   {result.report}")
-    out.print(f"ask more: twofold search 'space adventure' -a {result.artifact}")
+    out.print(f"ask more: {sys.argv[0]} search 'space adventure' -a {result.artifact}", markup=False)
 
 
 def main() -> NoReturn:
