@@ -199,7 +199,11 @@ def _read(source: Path, items: Path | None, column: list[str] | None, recipe: Re
     from twofold.data import Cleaning, read_data  # noqa: PLC0415
 
     cleaning = build(Cleaning, recipe.data, "data")
-    return read_data(source, items=items, columns=_pairs(column, "--column"), cleaning=cleaning)
+    dataset = read_data(source, items=items, columns=_pairs(column, "--column"), cleaning=cleaning)
+    for table, roles in dataset.provenance["columns"].items():
+        pairs = ", ".join(f"{role} = {name}" for role, name in roles.items())
+        err.print(f"{table}: {pairs}; another column with --column role=name", markup=False, highlight=False)
+    return dataset
 
 
 def _recipe(path: Path | None) -> Recipe:
