@@ -115,6 +115,15 @@ def test_a_batch_answers_as_single_queries_do(pipeline: Pipeline, dataset: Datas
     assert [slate.items for slate in together] == [slate.items for slate in alone]
 
 
+def test_many_queries_are_answered_in_parts(
+    pipeline: Pipeline, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [slate.items for slate in pipeline.run_many(queries(dataset))]
+    monkeypatch.setattr("twofold.core.pipeline.TOGETHER", 2)
+    assert [slate.items for slate in pipeline.run_many(queries(dataset))] == whole
+    assert pipeline.run_many([]) == []
+
+
 @pytest.mark.parametrize("name", TASTE)
 def test_an_unknown_user_gets_k_items(name: str, fitted: dict[str, Pipeline]) -> None:
     slate = fitted[name].run(Query(user="nobody has this id", k=9))

@@ -24,6 +24,8 @@ from twofold.core.stage import Fuser, Retriever, Stage, make_stage
 __all__ = ["Pipeline", "Progress", "Recipe", "Weights"]
 
 EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
+TOGETHER = 256
+"""Queries that are ranked at once."""
 REASONS: tuple[tuple[Evidence, str], ...] = (("items", "like"), ("history", "because of"))
 
 Progress = Callable[[str, int, int], None]
@@ -153,13 +155,15 @@ class Pipeline:
         return self.run_many([query])[0]
 
     def run_many(self, queries: Sequence[Query]) -> list[Slate]:
-        """Answer queries, one slate each, in their order.
+        """Answer queries, one slate each, in their order; some hundreds at a time, so that memory stays bounded.
 
         Raises:
             DataError: a filter names an unknown column or does not fit it.
         """
-        if not queries:
-            return []
+        parts = (queries[start : start + TOGETHER] for start in range(0, len(queries), TOGETHER))
+        return [slate for part in parts for slate in self._run_together(part)]
+
+    def _run_together(self, queries: Sequence[Query]) -> list[Slate]:
         started = time.perf_counter()
         batch = self.understand(queries)
         understood = time.perf_counter()
