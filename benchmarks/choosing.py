@@ -11,11 +11,10 @@ from twofold.data import Cases
 from twofold.evaluate import accuracy, cluster_mean
 from twofold.flows import fit, rank_cases, single
 
-__all__ = ["GRIDS", "PEERS", "Choice", "choose", "choose_peer", "sample"]
+__all__ = ["GRIDS", "PEERS", "Choice", "choose", "choose_peer"]
 
 Choice = tuple[dict[str, Any], float]
 """Options, and the NDCG@10 that they reach on the validation part."""
-Say = Callable[[str], None]
 ALS = [{"factors": factors, "alpha": alpha} for factors in (64, 128) for alpha in (1.0, 10.0)]
 
 GRIDS: dict[str, list[dict[str, Any]]] = {
@@ -48,13 +47,6 @@ PEERS: dict[str, tuple[Callable[[dict[str, Any]], Peer], list[dict[str, Any]]]] 
         [{"scorer": "ease", "regularization": reg} for reg in (30.0, 100.0, 300.0, 1000.0)],
     ),
 }
-
-
-def sample(cases: Cases, count: int, seed: int = 0) -> Cases:
-    """Return at most `count` cases, drawn once for all systems."""
-    if len(cases) <= count:
-        return cases
-    return cases.take(np.sort(np.random.default_rng(seed).choice(len(cases), count, replace=False)))
 
 
 def choose(options: Iterable[Mapping[str, Any]], train: Dataset, cases: Cases, recipe: Recipe) -> Choice:

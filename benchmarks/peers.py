@@ -38,9 +38,7 @@ class Peer(ABC):
         size = len(train.items)
         items = np.full((len(cases), depth), -1, np.int32)
         scores = np.full((len(cases), depth), -np.inf, np.float32)
-        for start in range(0, len(cases), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(cases)))
-            part = cases.take(rows)
+        for rows, part in cases.parts(CHUNK):
             likes = part.histories.likes()
             values = np.array(self.score(like_matrix(likes, size)), np.float32)
             values[likes.lengths == 0] = fallback

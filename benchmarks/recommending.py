@@ -1,13 +1,13 @@
 """The comparison that the MovieLens benchmarks share: every row chosen, fitted and measured in the same way."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.choosing import GRIDS, PEERS, choose, choose_peer, sample
+from benchmarks.choosing import GRIDS, PEERS, choose, choose_peer
 from benchmarks.measure import measured
 from benchmarks.peers import Peer, likes_of
 from twofold.core import Batch, Dataset, Histories, Recipe
@@ -15,7 +15,7 @@ from twofold.core.config import table
 from twofold.data import Cases, Split, protocol, split
 from twofold.evaluate import Row, Table, machine
 from twofold.flows import default_recipe, fit, rank_cases, single
-from twofold.flows.evaluate import DEPTH, latency, row_of
+from twofold.flows.evaluate import DEPTH, latency, query_of, row_of
 
 __all__ = ["compare_all"]
 
@@ -47,7 +47,7 @@ def compare_all(
     )
     train, cases = split(dataset, options)
     older, asked = split(train, options)
-    asked = sample(asked, VALIDATION)
+    asked = asked.sample(VALIDATION)
     rows, chosen = [], {}
     for name, grid in GRIDS.items():
         if name not in without:
@@ -75,7 +75,8 @@ def compare_all(
 def _ours(name: str, recipe: Recipe, train: Dataset, cases: Cases) -> Row:
     with measured() as cost:
         pipeline = fit(train, recipe)
-    costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": latency(pipeline, cases)}
+    spent = latency(partial(query_of, pipeline), cases)
+    costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": spent}
     if len(pipeline.recipe.evidence.history) > 1:
         costs |= {f"weight of {key}": value for key, value in pipeline.recipe.evidence.history.items()}
     return row_of(name, rank_cases(pipeline, cases), train, cases, costs)
@@ -86,13 +87,8 @@ def _theirs(name: str, peer: Peer, train: Dataset, cases: Cases, fallback: np.nd
     with measured() as cost:
         peer.fit(likes)
     ranking = peer.rank(train, cases, fallback, DEPTH)
-    spent = []
-    for row in np.linspace(0, len(cases) - 1, min(50, len(cases))).astype(int):
-        case = cases.take(np.array([row]))
-        begun = time.perf_counter()
-        peer.rank(train, case, fallback, 10)
-        spent.append((time.perf_counter() - begun) * 1000)
-    costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": float(np.median(spent))}
+    spent = latency(lambda case: partial(peer.rank, train, case, fallback, 10), cases)
+    costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": spent}
     return row_of(name, ranking, train, cases, costs)
 
 

@@ -189,17 +189,19 @@ class Pipeline:
             DataError: a filter names an unknown column or does not fit it.
         """
         find = self.dataset.item_ids.encode
-        histories, allowed = [], np.empty((len(queries), len(self.dataset.items)), bool)
+        histories, seeds, allowed = [], [], np.empty((len(queries), len(self.dataset.items)), bool)
         for row, query in enumerate(queries):
             history = self._history(query)
             histories.append(history.last(self.recipe.recent))
             allowed[row] = self.dataset.eligible(query.filters)
             seen = history.items[: 0 if query.repeat else None]
-            hidden = np.concatenate((find(query.exclude), find(query.items), seen))
+            given = find(query.items)
+            seeds.append(given[given >= 0])
+            hidden = np.concatenate((find(query.exclude), given, seen))
             allowed[row, hidden[hidden >= 0]] = False
         return Batch(
             histories=Histories.concatenate(histories),
-            seeds=Histories.from_lists([[code for code in find(query.items) if code >= 0] for query in queries]),
+            seeds=Histories.from_lists(seeds),
             texts=[query.text for query in queries],
             allowed=allowed,
         )

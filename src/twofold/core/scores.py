@@ -54,19 +54,20 @@ class Candidates:
         """Return the rankings of the given queries, in the given order."""
         return self._map(lambda array: array[np.asarray(rows, np.int64)])
 
+    def ordered(self) -> "Candidates":
+        """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
+        order = np.lexsort((self.items, -self.scores), axis=1)
+        ranked = self._map(lambda array: np.take_along_axis(array, order, axis=1))
+        items = np.where(np.isneginf(ranked.scores), np.int32(-1), ranked.items)
+        return Candidates(items=items, scores=ranked.scores, sources=ranked.sources)
+
     def then(self, other: "Candidates") -> "Candidates":
         """Append what another ranking has beyond this one's items, below this one's worst score."""
         known = (other.items[:, :, None] == self.items[:, None, :]).any(axis=2)
         floor = np.where(np.isneginf(self.scores), np.inf, self.scores).min(axis=1, initial=0.0)[:, None]
         steps = np.where(known | (other.items < 0), -np.inf, floor - np.arange(1, other.items.shape[1] + 1))
         tail = Candidates(items=other.items, scores=steps.astype(np.float32), sources=other.sources)
-        joined = _beside(self, tail)
-        order = np.argsort(-joined.scores, axis=1, kind="stable")
-        ordered = joined._map(lambda array: np.take_along_axis(array, order, axis=1))
-        gone = np.isneginf(ordered.scores)
-        return Candidates(
-            items=np.where(gone, np.int32(-1), ordered.items), scores=ordered.scores, sources=ordered.sources
-        )
+        return _beside(self, tail).ordered()
 
     @classmethod
     def stack(cls, parts: Sequence["Candidates"]) -> "Candidates":
@@ -177,6 +178,5 @@ def _best(scores: Floats, k: int) -> Codes:
 
 def rank_rows(items: Codes, scores: Floats) -> tuple[Codes, Floats]:
     """Order each row by falling score, then rising code; a score of -inf becomes item -1, at the end."""
-    order = np.lexsort((items, -scores), axis=1)
-    items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    return np.where(np.isneginf(scores), np.int32(-1), items), scores
+    ranked = Candidates(items=items, scores=scores, sources={}).ordered()
+    return ranked.items, ranked.scores

@@ -9,6 +9,7 @@ somebody had already is no discovery. So no pair is in the train part and a targ
 case's history and its targets.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -82,6 +83,18 @@ class Cases:
     def take(self, rows: npt.NDArray[np.integer]) -> "Cases":
         """Return the given cases, in the given order."""
         return Cases(users=self.users[rows], histories=self.histories.take(rows), targets=self.targets.take(rows))
+
+    def sample(self, count: int, rng: np.random.Generator | int = 0) -> "Cases":
+        """Return at most `count` cases, drawn without replacement, in their order."""
+        if len(self) <= count:
+            return self
+        return self.take(np.sort(np.random.default_rng(rng).choice(len(self), count, replace=False)))
+
+    def parts(self, size: int) -> Iterator[tuple[Index, "Cases"]]:
+        """Give the cases `size` at a time, each part with the places of its cases."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)))
+            yield rows, self.take(rows)
 
     def allowed(self, n_items: int) -> Mask:
         """Return which items a case may be answered with: those not in its history, shape [c, n_items]."""

@@ -1,8 +1,9 @@
 """Evaluate: fit recipes on one part of a dataset and measure them on the other, all in the same way."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -98,7 +99,7 @@ def compare(
         begun = time.perf_counter()
         pipeline = fit(train, recipe, rng=rng)
         seconds = time.perf_counter() - begun
-        costs = {"fit seconds": seconds, "ms a query": latency(pipeline, cases)}
+        costs = {"fit seconds": seconds, "ms a query": latency(partial(query_of, pipeline), cases)}
         rows.append(row_of(name, rank_cases(pipeline, cases), train, cases, costs))
     if progress:
         progress("evaluate", len(systems), len(systems))
@@ -124,9 +125,7 @@ def rank_cases(pipeline: Pipeline, cases: Cases, depth: int = DEPTH) -> tuple[Co
     """Return a fitted pipeline's rankings of all cases: items and scores [c, depth], what was seen removed."""
     items = np.full((len(cases), depth), -1, np.int32)
     scores = np.full((len(cases), depth), -np.inf, np.float32)
-    for start in range(0, len(cases), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(cases)))
-        part = cases.take(rows)
+    for rows, part in cases.parts(CHUNK):
         recent = part.histories.last(pipeline.recipe.recent)
         found = pipeline.rank(Batch.of_histories(recent, part.allowed(len(pipeline.dataset.items))), depth)
         items[rows, : found.items.shape[1]] = found.items
@@ -134,13 +133,17 @@ def rank_cases(pipeline: Pipeline, cases: Cases, depth: int = DEPTH) -> tuple[Co
     return items, scores
 
 
-def latency(pipeline: Pipeline, cases: Cases) -> float:
-    """Return the median milliseconds of a whole "for you" query, asked one at a time with the caller's ids."""
-    rows = np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int)
+def latency(prepare: Callable[[Cases], Callable[[], object]], cases: Cases) -> float:
+    """Return the median milliseconds of a call, made for one case at a time; `prepare` makes it, untimed."""
     spent = []
-    for row in rows:
-        query = Query(history=pipeline.dataset.item_ids.decode(cases.histories.row(row).items))
+    for row in np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int):
+        call = prepare(cases.take(np.array([row])))
         begun = time.perf_counter()
-        pipeline.run(query)
+        call()
         spent.append((time.perf_counter() - begun) * 1000)
     return median(spent)
+
+
+def query_of(pipeline: Pipeline, case: Cases) -> Callable[[], object]:
+    """Return the call that asks a pipeline a whole "for you" query with the caller's ids."""
+    return partial(pipeline.run, Query(history=pipeline.dataset.item_ids.decode(case.histories.items)))

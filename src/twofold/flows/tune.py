@@ -10,8 +10,9 @@ from twofold.core.config import build
 from twofold.core.dataset import Dataset
 from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch
+from twofold.core.scores import Candidates
 from twofold.data import Cases, Split, split
-from twofold.evaluate import accuracy, cluster_means
+from twofold.evaluate import accuracy, cluster_mean
 
 __all__ = ["Tune", "split_of", "tune"]
 
@@ -48,7 +49,8 @@ def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress |
     """
     options, names = build(Tune, recipe.tune, "tune"), list(recipe.evidence.history)
     train, cases = split(dataset, split_of(recipe, dataset))
-    cases = _warm(cases, options.cases, rng)
+    # Only where a history holds a like is there something to fuse.
+    cases = cases.take(np.flatnonzero(cases.histories.likes().lengths > 0)).sample(options.cases, rng)
     if len(names) < 2 or not len(cases):
         return recipe
     only = replace(
@@ -74,32 +76,16 @@ def split_of(recipe: Recipe, dataset: Dataset) -> Split:
     return replace(options, kind="leave-one-out") if options.kind == "global-time" and timeless else options
 
 
-def _warm(cases: Cases, count: int, rng: int) -> Cases:
-    """Return at most `count` cases, all with a liked item in their history: only there is something to fuse."""
-    rows = np.flatnonzero(cases.histories.likes().lengths > 0)
-    if len(rows) > count:
-        rows = np.sort(np.random.default_rng(rng).choice(rows, count, replace=False))
-    return cases.take(rows)
-
-
 def _votes(pipeline: Pipeline, cases: Cases) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Return the candidates of all cases [c, w] and what each retriever adds to each [c, w, retrievers]."""
     parts = []
-    for start in range(0, len(cases), CHUNK):
-        part = cases.take(np.arange(start, min(start + CHUNK, len(cases))))
+    for _, part in cases.parts(CHUNK):
         batch = Batch.of_histories(part.histories, part.allowed(len(pipeline.dataset.items)))
         opinions, _ = pipeline.opinions(batch, "history")
         items, votes = pipeline.fuser.votes(opinions, batch.allowed, size=len(batch), k=DEPTH)
-        parts.append((items, np.stack(list(votes.values()), axis=2)))
-    width = max(items.shape[1] for items, _ in parts)
-    padded = [
-        (
-            np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=-1),
-            np.pad(votes, ((0, 0), (0, width - items.shape[1]), (0, 0))),
-        )
-        for items, votes in parts
-    ]
-    return np.concatenate([items for items, _ in padded]), np.concatenate([votes for _, votes in padded])
+        parts.append(Candidates(items=items, scores=np.zeros(items.shape, np.float32), sources=votes))
+    together = Candidates.stack(parts)
+    return together.items, np.stack(list(together.sources.values()), axis=2)
 
 
 def _climb(
@@ -118,7 +104,7 @@ def _climb(
         order = np.argsort(-scores, axis=1, kind="stable")
         ranking = np.take_along_axis(ranked, order, axis=1), np.take_along_axis(scores, order, axis=1)
         values = accuracy(*ranking, cases.targets, ks=(10,))[options.metric]
-        return float(cluster_means(values, cases.users).mean())
+        return cluster_mean(values, cases.users)
 
     weights = np.array(start, float)
     weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(start), 1 / len(start))

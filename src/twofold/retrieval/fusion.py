@@ -8,7 +8,7 @@ import numpy as np
 
 from twofold.core.dataset import Dataset
 from twofold.core.ids import Codes
-from twofold.core.scores import Candidates, Floats, Mask, Scores, rank_rows
+from twofold.core.scores import Candidates, Floats, Mask, Scores
 from twofold.core.stage import Fuser
 
 __all__ = ["Fusion", "FusionConfig"]
@@ -52,34 +52,43 @@ class Fusion(Fuser):
         self, opinions: Mapping[str, Scores], allowed: Mask | None, *, size: int, k: int
     ) -> tuple[Codes, dict[str, Floats]]:
         """See `Fuser.votes`."""
-        depth = max(self.config.depth, k)
-        tops = {name: scores.top(depth, allowed) for name, scores in opinions.items()}
-        items = _union([ranked for ranked, _ in tops.values()], size)
-        return items, {name: self._vote(scores, tops[name], items) for name, scores in opinions.items()}
+        items, _, votes = self._pool(opinions, allowed, size, k)
+        return items, votes
 
     def fuse(
         self, opinions: Mapping[str, Scores], weights: Mapping[str, float], allowed: Mask | None, *, size: int, k: int
     ) -> Candidates:
         """See `Fuser.fuse`."""
-        items, votes = self.votes(opinions, allowed, size=size, k=k)
-        return _ordered(items, _sum(items, votes, weights), {name: said.at(items) for name, said in opinions.items()})
+        items, heard, votes = self._pool(opinions, allowed, size, k)
+        return Candidates(items=items, scores=_sum(items, votes, weights), sources=heard).ordered()
 
     def reorder(
         self, first: Candidates, opinions: Mapping[str, Scores], weights: Mapping[str, float], weight: float
     ) -> Candidates:
         """See `Fuser.reorder`."""
         items = first.items
-        votes = {name: self._vote(said, said.top(self.config.depth), items) for name, said in opinions.items()}
+        heard = {name: said.at(items) for name, said in opinions.items()}
+        votes = {name: self._vote(heard[name], said.top(self.config.depth), items) for name, said in opinions.items()}
         total = _to_unit(first.scores) + weight * _to_unit(_sum(items, votes, weights))
-        return _ordered(items, total, {**first.sources, **{name: said.at(items) for name, said in opinions.items()}})
+        return Candidates(items=items, scores=total, sources={**first.sources, **heard}).ordered()
 
-    def _vote(self, said: Scores, top: tuple[Codes, Floats], items: Codes) -> Floats:
+    def _pool(
+        self, opinions: Mapping[str, Scores], allowed: Mask | None, size: int, k: int
+    ) -> tuple[Codes, dict[str, Floats], dict[str, Floats]]:
+        """Return the candidates, what each retriever says of each, and what it adds to each at weight 1."""
+        depth = max(self.config.depth, k)
+        tops = {name: said.top(depth, allowed) for name, said in opinions.items()}
+        items = _union([ranked for ranked, _ in tops.values()], size)
+        heard = {name: said.at(items) for name, said in opinions.items()}
+        return items, heard, {name: self._vote(heard[name], tops[name], items) for name in opinions}
+
+    def _vote(self, heard: Floats, top: tuple[Codes, Floats], items: Codes) -> Floats:
         """Return what a retriever adds to items at weight 1; 0 where it has no opinion."""
         ranked, best = top
         if self.config.method == "reciprocal-rank":
             return _reciprocal(ranked, items, self.config.rank_offset)
         norm = np.linalg.norm(np.where(np.isneginf(best), 0, best), axis=1, keepdims=True)
-        votes: Floats = np.nan_to_num(said.at(items)) / np.maximum(norm, TINY).astype(np.float32)
+        votes: Floats = np.nan_to_num(heard) / np.maximum(norm, TINY).astype(np.float32)
         return votes
 
 
@@ -88,13 +97,6 @@ def _sum(items: Codes, votes: Mapping[str, Floats], weights: Mapping[str, float]
     for name, vote in votes.items():
         total += np.float32(weights[name]) * vote
     return np.where(items < 0, np.float32(-np.inf), total)
-
-
-def _ordered(items: Codes, scores: Floats, sources: Mapping[str, Floats]) -> Candidates:
-    order = np.lexsort((items, -scores), axis=1)
-    ranked, scores = rank_rows(items, scores)
-    sources = {name: np.take_along_axis(said, order, axis=1) for name, said in sources.items()}
-    return Candidates(items=ranked, scores=scores, sources=sources)
 
 
 def _union(rankings: list[Codes], size: int) -> Codes:
