@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -108,9 +110,10 @@ class Fuser(Stage):
         """
 
 
-def stage_kinds() -> dict[str, EntryPoint]:
-    """Return the installed kinds of stages by name."""
-    return {point.name: point for point in entry_points(group="twofold.stages")}
+@cache
+def stage_kinds() -> Mapping[str, EntryPoint]:
+    """Return the installed kinds of stages by name; looked up once, since that reads the metadata of all packages."""
+    return MappingProxyType({point.name: point for point in entry_points(group="twofold.stages")})
 
 
 def make_stage(options: Mapping[str, Any], where: str) -> Stage:
