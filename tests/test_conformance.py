@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from threadpoolctl import threadpool_info
 
@@ -247,3 +248,24 @@ def test_the_callers_thread_settings_stay(kind: str, dataset: Dataset) -> None:
 def test_the_library_prints_nothing(kind: str, dataset: Dataset, capfd: pytest.CaptureFixture[str]) -> None:
     Pipeline(recipe_for(kind)).fit(dataset, rng=3).run_many(queries(dataset))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+def test_items_can_be_added_and_described_anew(name: str, dataset: Dataset) -> None:
+    pipeline = Pipeline(recipe_for(name)).fit(dataset, rng=3)
+    old = dataset.item_ids.ids[0]
+    pipeline.put_items(pl.DataFrame({"item": ["brand new", old], "title": ["Brand New", "Another Title"]}))
+    assert pipeline.dataset.titles(pipeline.dataset.item_ids.encode([old, "brand new"])) == [
+        "Another Title",
+        "Brand New",
+    ]
+    everything = [pipeline.run(Query(k=200, history=h)) for h in ([], [dataset.item_ids.ids[3]], ["brand new"])]
+    assert all(len(slate.picks) > 10 for slate in everything)
+    assert "brand new" in {pick.item for pick in everything[0].picks}
+
+
+def test_a_refused_item_changes_nothing(dataset: Dataset) -> None:
+    pipeline = Pipeline(recipe_for("popularity")).fit(dataset, rng=3)
+    with pytest.raises(DataError, match="colour"):
+        pipeline.put_items(pl.DataFrame({"item": ["new"], "colour": ["red"]}))
+    assert pipeline.dataset is dataset

@@ -153,3 +153,33 @@ def test_an_empty_dataset_survives(tmp_path: Path) -> None:
     assert Dataset.load(tmp_path / "dataset").fingerprint() == data.fingerprint()
     assert data.eligible({"title": "x"}).tolist() == []
     assert data.interactions.is_empty()
+
+
+def test_items_are_added_and_described_anew(data: Dataset) -> None:
+    new = pl.DataFrame({"item": ["new", "c"], "title": ["New", "See"], "year": [None, 2001]})
+    more, changed = data.with_items(new)
+    assert changed.tolist() == [2, 3]
+    assert more.item_ids.ids.to_list() == ["a", "007", "c", "new"]
+    assert more.items.select("item", "title", "year", "price").rows() == [
+        ("a", "Ä", 1999, 1.5),
+        ("007", "", 2005, None),
+        ("c", "See", 2001, 3.0),
+        ("new", "New", None, None),
+    ]
+    assert more.item_counts.tolist() == [2, 1, 0, 0]
+    assert len(data.items) == 3
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        ({"title": ["x"]}, "no column 'item'"),
+        ({"item": ["x"], "titel": ["x"]}, "did you mean 'title'"),
+        ({"item": ["x", "x"]}, "an id twice"),
+        ({"item": ["x", None]}, "without one"),
+        ({"item": ["x"], "year": ["soon"]}, "do not fit"),
+    ],
+)
+def test_new_items_that_do_not_fit_are_refused(data: Dataset, new: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        data.with_items(pl.DataFrame(new))

@@ -7,7 +7,7 @@ import pytest
 
 from twofold.core import Dataset, Recipe, Stage, Weights, stage
 from twofold.core.errors import ConfigError, MissingExtraError
-from twofold.core.stage import make_stage, stage_kinds
+from twofold.core.stage import link, make_stage, stage_kinds
 
 
 class Plain(Stage):
@@ -100,3 +100,41 @@ def test_installed_kinds_can_be_loaded() -> None:
 def test_a_recipe_names_the_nearest_retriever() -> None:
     with pytest.raises(ConfigError, match=r"\[evidence.history\] names 'esae'; did you mean 'ease'"):
         Recipe(name="r", retrieve={"ease": {"kind": "ease"}}, evidence=Weights(history={"esae": 1.0}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    other: str = ""
+
+
+class Needy(Plain):
+    Config = Naming
+    needs = {"other": Plain}  # noqa: RUF012
+
+
+def test_what_is_needed_comes_first_and_is_handed_over() -> None:
+    needy, plain = Needy(Naming(other="b")), Plain()
+    assert list(link({"a": needy, "b": plain})) == ["b", "a"]
+    assert needy.linked == {"other": plain}
+    assert Needy().linked == {}
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ({"a": Needy(Naming(other="bb")), "b": Plain()}, "did you mean 'b'"),
+        ({"a": Needy(Naming(other="b")), "b": Needy(Naming(other="a"))}, "a → b → a"),
+        ({"a": Needy(Naming(other="a"))}, "a → a"),
+    ],
+)
+def test_a_wrong_name_is_said(stages: dict[str, Stage], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        link(stages)
+
+
+def test_the_wrong_type_is_said() -> None:
+    class Wants(Needy):
+        needs = {"other": Tuned}  # noqa: RUF012
+
+    with pytest.raises(ConfigError, match="no tuned"):
+        link({"a": Wants(Naming(other="b")), "b": Plain()})

@@ -10,7 +10,7 @@ from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, DenseScores, Scores, SparseScores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Fuser, Retriever, Stage
+from twofold.core.stage import Encoder, Fuser, Modality, Ranker, Retriever, Stage
 
 __all__ = [
     "Artifact",
@@ -18,6 +18,7 @@ __all__ = [
     "Candidates",
     "Dataset",
     "DenseScores",
+    "Encoder",
     "Event",
     "Evidence",
     "Fuser",
@@ -25,10 +26,12 @@ __all__ = [
     "Id",
     "IdMap",
     "Ladder",
+    "Modality",
     "Pick",
     "Pipeline",
     "Progress",
     "Query",
+    "Ranker",
     "Recipe",
     "Retriever",
     "Rung",

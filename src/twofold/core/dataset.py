@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from twofold.core.errors import DataError
+from twofold.core.errors import DataError, nearest
 from twofold.core.history import Histories
 from twofold.core.ids import Codes, IdMap
 
@@ -65,6 +65,43 @@ class Dataset:
     def with_log(self, log: Histories) -> "Dataset":
         """Return the same catalogue and users with another log."""
         return replace(self, log=log)
+
+    def with_items(self, items: pl.DataFrame) -> tuple["Dataset", Codes]:
+        """Return the dataset with items described anew or added, and the codes of these, rising.
+
+        Args:
+            items: a column `item` and any other columns of `items`; what is not given keeps its value, or is null.
+
+        Raises:
+            DataError: there is no column `item`, an item comes twice or has no id, a column is unknown, or a
+                value does not fit its column.
+        """
+        given = self._fitting(items)
+        fresh = given.filter(pl.Series(self.item_ids.encode_series(given["item"]) < 0))
+        changed = self.items.update(given, on="item", how="left", maintain_order="left", include_nulls=True)
+        frame = pl.concat([changed, fresh], how="diagonal")
+        ids = IdMap(pl.concat([self.item_ids.ids, fresh["item"].alias("id")]))
+        return replace(self, item_ids=ids, items=frame), np.sort(ids.encode_series(given["item"]))
+
+    def _fitting(self, items: pl.DataFrame) -> pl.DataFrame:
+        """Return new items with the types of the catalogue's columns, or say what is wrong with them."""
+        if "item" not in items.columns:
+            raise DataError("the new items have no column 'item'; name each item's id there.")
+        for name in items.columns:
+            if name not in self.items.columns:
+                raise DataError(
+                    f"the new items have a column {name!r}, which no item has; {nearest(name, self.items.columns)}"
+                )
+        try:
+            given = items.select(pl.col(name).cast(self.items.schema[name]) for name in items.columns)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"the new items do not fit the catalogue's columns ({str(error).splitlines()[0]}); "
+                "give values of their types."
+            ) from None
+        if given["item"].has_nulls() or given["item"].is_duplicated().any():
+            raise DataError("the new items have an id twice, or one without an id; give each item one row.")
+        return given
 
     def fingerprint(self) -> str:
         """Return the sha256 of ids, log and catalogue, as hexadecimal digits."""

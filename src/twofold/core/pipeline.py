@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import numpy as np
+import polars as pl
 
 from twofold.core.artifact import Artifact
 from twofold.core.config import build, read_toml, table
@@ -19,7 +20,7 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, Scores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Fuser, Retriever, Stage, make_stage
+from twofold.core.stage import Encoder, Fuser, Ranker, Retriever, link, make_stage
 
 __all__ = ["Pipeline", "Progress", "Recipe", "Weights"]
 
@@ -37,6 +38,7 @@ class Weights:
     """For each part of a query, which retrievers answer it, and how much each counts in the fusion."""
 
     text: dict[str, float] = field(default_factory=dict)
+    image: dict[str, float] = field(default_factory=dict)
     items: dict[str, float] = field(default_factory=dict)
     history: dict[str, float] = field(default_factory=dict)
     nothing: dict[str, float] = field(default_factory=dict)
@@ -51,13 +53,17 @@ class Recipe:
     """What a pipeline is made of: the content of a TOML file.
 
     Raises:
-        ConfigError: `evidence` names a retriever that `retrieve` does not have.
+        ConfigError: `evidence` names a retriever that `retrieve` does not have, or two stages have one name.
     """
 
     name: str
     retrieve: dict[str, dict[str, Any]]
     """Retrievers by a name of your choice; `kind` says which stage, the rest are its options."""
     evidence: Weights
+    encode: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Encoders, in the same form; retrievers name them in their options."""
+    rank: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Rankers, in the same form; each orders anew what the one before it left."""
     fuse: dict[str, Any] = field(default_factory=lambda: {"kind": "fusion"})
     """The stage that makes one ranking of all."""
     blend: float = 0.3
@@ -72,6 +78,10 @@ class Recipe:
     """How the weights of `evidence.history` are chosen on held-out data; see `twofold.flows`. Empty: as written."""
 
     def __post_init__(self) -> None:
+        names = [*self.encode, *self.retrieve, *self.rank, "fuse"]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigError(f"two stages are called {twice!r}; rename one.")
         for evidence in EVIDENCE:
             for name in self.evidence.of(evidence):
                 if name not in self.retrieve:
@@ -113,16 +123,14 @@ class Pipeline:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.retrievers: dict[str, Retriever] = {}
-        for name, options in recipe.retrieve.items():
-            retriever = make_stage(options, f"retrieve.{name}")
-            if not isinstance(retriever, Retriever):
-                raise ConfigError(f"[retrieve.{name}] is of kind {options['kind']!r}, which finds no items; change it.")
-            self.retrievers[name] = retriever
+        self.encoders: dict[str, Encoder] = _stages_of(Encoder, recipe.encode, "encode", "encodes nothing")
+        self.retrievers: dict[str, Retriever] = _stages_of(Retriever, recipe.retrieve, "retrieve", "finds no items")
+        self.rankers: dict[str, Ranker] = _stages_of(Ranker, recipe.rank, "rank", "ranks nothing")
         fuser = make_stage(recipe.fuse, "fuse")
         if not isinstance(fuser, Fuser):
             raise ConfigError(f"[fuse] is of kind {recipe.fuse['kind']!r}, which fuses nothing; change it.")
         self.fuser = fuser
+        self.stages = link({**self.encoders, **self.retrievers, **self.rankers, "fuse": fuser})
         for evidence in EVIDENCE:
             for name in recipe.evidence.of(evidence):
                 if evidence not in self.retrievers[name].evidence:
@@ -136,15 +144,31 @@ class Pipeline:
     ) -> Self:
         """Fit every stage on a dataset and return self."""
         rng = np.random.default_rng(rng)
-        stages = self._stages()
-        for done, (name, stage) in enumerate(stages.items()):
+        for done, (name, stage) in enumerate(self.stages.items()):
             if progress:
-                progress(f"fit: {name}", done, len(stages))
+                progress(f"fit: {name}", done, len(self.stages))
             stage.fit(dataset, rng=rng)
         if progress:
-            progress("fit", len(stages), len(stages))
+            progress("fit", len(self.stages), len(self.stages))
         self.dataset = dataset
         return self
+
+    def put_items(self, items: pl.DataFrame) -> None:
+        """Add items to the catalogue, or describe some anew, at once and without learning anew.
+
+        Encoders, the search index and content models know them from now on; what people like together with
+        them is learned by the next `fit`.
+
+        Args:
+            items: as for `Dataset.with_items`.
+
+        Raises:
+            DataError: the rows do not fit the catalogue; then nothing has changed.
+        """
+        dataset, changed = self.dataset.with_items(items)
+        for stage in self.stages.values():
+            stage.update(dataset, changed)
+        self.dataset = dataset
 
     def run(self, query: Query) -> Slate:
         """Answer one query.
@@ -203,6 +227,7 @@ class Pipeline:
             histories=Histories.concatenate(histories),
             seeds=Histories.from_lists(seeds),
             texts=[query.text for query in queries],
+            images=[query.image for query in queries] if any(query.image for query in queries) else (),
             allowed=allowed,
         )
 
@@ -218,13 +243,17 @@ class Pipeline:
 
     def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
         """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
-        found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=k)
+        rankers = [ranker for ranker in self.rankers.values() if evidence[0] in ranker.evidence]
+        wanted = max(k, *(ranker.depth for ranker in rankers), 0)
+        found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=wanted)
+        for ranker in rankers:
+            found = ranker.rank(batch, evidence[0], found)
         # What a text finds is also ordered by what is popular; taste and seeds are not, or all would get the same.
         for other in evidence[1:] if evidence[0] == "text" else evidence[1:-1]:
             found = self.fuser.reorder(found, *self.opinions(batch, other), self.recipe.blend)
         found = found.head(k)
         full = found.items.shape[1] == k and bool((found.items >= 0).all())
-        if full or evidence[0] in ("text", "nothing"):
+        if full or evidence[0] in ("text", "image", "nothing"):
             return found
         wanted = k + found.items.shape[1]
         popular = self.fuser.fuse(*self.opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
@@ -273,6 +302,8 @@ class Pipeline:
         """Say why items are here: by the search text, else by the event that adds most to the score."""
         if query.text is not None:
             return [f"matches “{query.text}”"] * len(codes)
+        if query.image is not None:
+            return ["looks like the image"] * len(codes)
         reasons = ["popular now"] * len(codes)
         open_ = np.ones(len(codes), bool)
         for evidence, words in REASONS:
@@ -304,7 +335,7 @@ class Pipeline:
 
     def _write(self, folder: Path) -> None:
         self.dataset.save(folder / "dataset")
-        for name, stage in self._stages().items():
+        for name, stage in self.stages.items():
             part = folder / "stages" / name
             part.mkdir(parents=True)
             stage.save(part)
@@ -319,7 +350,7 @@ class Pipeline:
         artifact = Artifact.open(path)
         pipeline = cls(Recipe.from_table(artifact.manifest["recipe"]))
         pipeline.dataset = Dataset.load(artifact.folder / "dataset")
-        for name, stage in pipeline._stages().items():
+        for name, stage in pipeline.stages.items():
             folder = artifact.folder / "stages" / name
             try:
                 stage.restore(folder, pipeline.dataset)
@@ -327,8 +358,16 @@ class Pipeline:
                 raise ArtifactError(f"{folder} cannot be read ({error}); fit the pipeline again.") from error
         return pipeline
 
-    def _stages(self) -> dict[str, Stage]:
-        return {**self.retrievers, "fuse": self.fuser}
+
+def _stages_of(cls: type[Any], tables: Mapping[str, Mapping[str, Any]], part: str, lacks: str) -> dict[str, Any]:
+    """Make the stages of one part of a recipe, which must be of a type."""
+    stages: dict[str, Any] = {}
+    for name, options in tables.items():
+        stage = make_stage(options, f"{part}.{name}")
+        if not isinstance(stage, cls):
+            raise ConfigError(f"[{part}.{name}] is of kind {options['kind']!r}, which {lacks}; change it.")
+        stages[name] = stage
+    return stages
 
 
 def _shortfall(query: Query, found: int) -> str | None:

@@ -13,11 +13,12 @@ from twofold.core.ids import Id
 
 __all__ = ["Batch", "Evidence", "Query"]
 
-Evidence = Literal["text", "items", "history", "nothing"]
+Evidence = Literal["text", "image", "items", "history", "nothing"]
 """The part of a query that is answered; the first that a query has says which items may come."""
 
 MOST_RESULTS = 1_000
 LONGEST_TEXT = 10_000
+LARGEST_IMAGE = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,13 @@ class Query:
     """What is asked. Any mixture of evidence is allowed; no evidence at all asks for what is trending.
 
     Raises:
-        QueryError: `k` or the length of `text` is out of bounds.
+        QueryError: `k`, the length of `text` or the size of `image` is out of bounds.
     """
 
     text: str | None = None
     """Search: items must match this text."""
+    image: bytes | None = None
+    """Search by image: the content of a JPEG, PNG or WebP file."""
     user: Id | None = None
     """For you: this user's logged history counts. An unknown user is a user without a history."""
     history: Sequence[Id] = ()
@@ -51,6 +54,8 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MOST_RESULTS:
             raise QueryError(f"k is {self.k}; ask for 1 to {MOST_RESULTS:,} results.")
+        if self.image is not None and len(self.image) > LARGEST_IMAGE:
+            raise QueryError(f"the image has {len(self.image):,} bytes; give at most {LARGEST_IMAGE:,}.")
         if self.text is not None and len(self.text) > LONGEST_TEXT:
             raise QueryError(f"the text has {len(self.text):,} characters; give at most {LONGEST_TEXT:,}.")
 
@@ -65,6 +70,8 @@ class Batch:
     """The items that each query wants similar ones to."""
     texts: Sequence[str | None]
     """The text of each query."""
+    images: Sequence[bytes | None] = ()
+    """The image of each query; empty where none brings one."""
     allowed: npt.NDArray[np.bool_] | None = None
     """Which items may appear, shape [b, n]; None where all may."""
 
@@ -75,6 +82,8 @@ class Batch:
         """Return which queries bring a kind of evidence, shape [b]; each brings "nothing"."""
         if evidence == "text":
             return np.array([text is not None for text in self.texts], bool)
+        if evidence == "image":
+            return np.array([image is not None for image in self.images or [None] * len(self)], bool)
         if evidence == "nothing":
             return np.ones(len(self), bool)
         return (self.seeds.lengths if evidence == "items" else self.histories.likes().lengths) > 0
@@ -92,6 +101,7 @@ class Batch:
             histories=self.histories.take(index),
             seeds=self.seeds.take(index),
             texts=[self.texts[row] for row in rows],
+            images=[self.images[row] for row in rows] if self.images else (),
             allowed=None if self.allowed is None else self.allowed[index],
         )
 

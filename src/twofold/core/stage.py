@@ -6,9 +6,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import polars as pl
 
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
@@ -17,7 +18,9 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Candidates, Floats, Mask, Scores
 
-__all__ = ["Fuser", "Retriever", "Stage", "make_stage", "stage_kinds"]
+__all__ = ["Encoder", "Fuser", "Modality", "Ranker", "Retriever", "Stage", "link", "make_stage", "stage_kinds"]
+
+Modality = Literal["text", "image", "audio"]
 
 
 class Stage(ABC):
@@ -30,10 +33,16 @@ class Stage(ABC):
 
     Config: ClassVar[type] = type(None)
     state: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Mapping[str, type["Stage"]]] = MappingProxyType({})
+    """Fields of the config that name another stage of the recipe, and of what type it must be. A field that is
+    empty names none. The other is fitted first."""
     config: Any
+    linked: dict[str, Any]
+    """The stages that `needs` asks for, by field; set by `link`."""
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
+        self.linked = {}
 
     @abstractmethod
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
@@ -51,6 +60,43 @@ class Stage(ABC):
         for name in self.state:
             path = folder / f"{name}.npy"
             setattr(self, name, np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None)
+
+    def update(self, dataset: Dataset, changed: Codes) -> None:  # noqa: B027  many stages keep nothing of the catalogue
+        """Take in changes of the catalogue without learning anew.
+
+        Args:
+            dataset: the one that it was fitted on, with items described anew and further items behind them.
+            changed: the codes of both, int32 [c], rising.
+        """
+
+
+class Encoder(Stage):
+    """A stage that turns items, texts or images into vectors of one space, where a large dot product means likeness."""
+
+    reads: ClassVar[tuple[Modality, ...]]
+    """What `encode` takes."""
+    vectors: Floats
+    """The items' vectors, float32 [n, d], set by `fit`: of length 1, or 0 where an item has nothing to encode."""
+
+    @abstractmethod
+    def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
+        """Return the vectors of what people search with, float32 [b, d].
+
+        Args:
+            values: texts (str), or the contents of image or audio files (bytes); one that cannot be read gets zeros.
+            modality: which of them; one of `reads`.
+        """
+
+    @abstractmethod
+    def encode_items(self, items: pl.DataFrame) -> Floats:
+        """Return the vectors of items, float32 [n, d], from rows like those of `Dataset.items`."""
+
+    def update(self, dataset: Dataset, changed: Codes) -> None:
+        """Encode the items that changed."""
+        vectors = np.zeros((len(dataset.items), self.vectors.shape[1]), np.float32)
+        vectors[: len(self.vectors)] = self.vectors
+        vectors[changed] = self.encode_items(dataset.items[changed.astype(np.int64)])
+        self.vectors = vectors
 
 
 class Retriever(Stage):
@@ -73,6 +119,28 @@ class Retriever(Stage):
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
         """Return where a search text matches items: HTML whose only tags are <b>."""
         return {}
+
+
+class Ranker(Stage):
+    """A stage that looks closer at the best candidates and orders them anew."""
+
+    evidence: ClassVar[tuple[Evidence, ...]]
+    """For which leading evidence of a query it is asked."""
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """How many candidates it looks at; those below stay below."""
+
+    @abstractmethod
+    def rank(self, batch: Batch, evidence: Evidence, found: Candidates) -> Candidates:
+        """Return the candidates in a new order, with a source of its own; none is added or removed.
+
+        Args:
+            batch: the queries.
+            evidence: the leading one, which the candidates were found for.
+            found: the candidates [b, c], -1 where there is no more; c may be less than `depth`.
+        """
 
 
 class Fuser(Stage):
@@ -108,6 +176,39 @@ class Fuser(Stage):
 
         The ranking as it was counts 1, the retrievers together `weight`; no item is added or removed.
         """
+
+
+def link(stages: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Give every stage the others that its config names, and return all, what is needed before what needs it.
+
+    Raises:
+        ConfigError: a name is unknown, or of another type than needed, or stages need each other in a circle.
+    """
+    ordered: dict[str, Stage] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ConfigError(f"the stages {' → '.join((*path, name))} need each other; remove one of these names.")
+        if name in ordered:
+            return
+        stage = stages[name]
+        for field, wanted in stage.needs.items():
+            other = getattr(stage.config, field)
+            if not other:
+                continue
+            if other not in stages:
+                raise ConfigError(f"[{name}] {field} names {other!r}; {nearest(other, stages)}")
+            if not isinstance(stages[other], wanted):
+                raise ConfigError(
+                    f"[{name}] {field} names {other!r}, which is no {wanted.__name__.lower()}; change it."
+                )
+            visit(other, (*path, name))
+            stage.linked[field] = stages[other]
+        ordered[name] = stage
+
+    for name in stages:
+        visit(name, ())
+    return ordered
 
 
 @cache

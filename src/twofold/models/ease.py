@@ -124,7 +124,7 @@ class EASE(Recommender):
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """Return B[rows, columns], 0 where either item was never liked."""
-        place = np.full(self.items, -1)
+        place = np.full(self.items + self.fresh, -1)
         place[self.liked] = np.arange(len(self.liked))
         up, across = place[rows], place[columns]
         if self.weights is not None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from twofold.core.dataset import Dataset
 from twofold.core.history import Histories
+from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import DenseScores
 from twofold.core.stage import Retriever
@@ -52,6 +53,10 @@ class Popularity(Retriever):
             weights = 0.5 ** (age / (self.config.half_life_days * DAY))
         self.counts = np.bincount(likes.items, weights, len(dataset.items)).astype(np.float32)
         return self
+
+    def update(self, dataset: Dataset, changed: Codes) -> None:
+        """Give new items a count of 0."""
+        self.counts = np.pad(self.counts, (0, len(dataset.items) - len(self.counts)))
 
     def score(self, batch: Batch, evidence: Evidence) -> DenseScores:
         """Score all items, for every query alike."""

@@ -56,7 +56,9 @@ class Recommender(Retriever):
     evidence: ClassVar[tuple[Evidence, ...]] = ("items", "history")
 
     items: int
-    """How many items there are."""
+    """How many items it was fitted on."""
+    fresh: int = 0
+    """How many more there are now; of these it has no opinion."""
 
     @abstractmethod
     def score_histories(self, histories: Histories) -> Floats:
@@ -69,13 +71,19 @@ class Recommender(Retriever):
     def score_events(self, histories: Histories) -> DenseScores:
         """Score all items for histories of any events; one without a like gets no opinion (NaN)."""
         likes = histories.likes()
+        if self.fresh:
+            likes = likes.where(likes.items < self.items)
         known = likes.lengths > 0
-        if known.all():
+        if known.all() and not self.fresh:
             return DenseScores(self.score_histories(likes))
-        scores = np.full((len(likes), self.items), np.nan, np.float32)
+        scores = np.full((len(likes), self.items + self.fresh), np.nan, np.float32)
         if known.any():
-            scores[known] = self.score_histories(likes.take(np.flatnonzero(known)))
+            scores[known, : self.items] = self.score_histories(likes.take(np.flatnonzero(known)))
         return DenseScores(scores)
+
+    def update(self, dataset: Dataset, changed: Codes) -> None:
+        """Count the items that are new."""
+        self.fresh = len(dataset.items) - self.items
 
     def restore(self, folder: Path, dataset: Dataset) -> None:
         """Read what `save` wrote; arrays are memory-mapped."""
@@ -105,9 +113,10 @@ class LinearRecommender(Recommender):
         """
         events = batch.events(evidence)
         weights = liked_recency(events, self.config.recency)
-        counted = np.flatnonzero(weights > FAINT)
+        counted = np.flatnonzero((weights > FAINT) & (events.items < self.items))
+        known = np.flatnonzero(items < self.items)
         amounts = np.zeros((len(events.items), len(items)), np.float32)
-        amounts[counted] = self.block(events.items[counted], items) * weights[counted, None]
+        amounts[np.ix_(counted, known)] = self.block(events.items[counted], items[known]) * weights[counted, None]
         return amounts
 
     def block(self, rows: Codes, columns: Codes) -> Floats:

@@ -146,6 +146,10 @@ class Lexical(Retriever):
             index=self._index, analyzer=self._analyzer, vocabulary=self._vocabulary, titles=dataset.items["title"]
         )
 
+    def update(self, dataset: Dataset, changed: Codes) -> None:
+        """Index the catalogue anew."""
+        self.fit(dataset)
+
     def score(self, batch: Batch, evidence: Evidence) -> SparseScores:
         """Return up to `hits` allowed items for each query; see `Retriever.score`."""
         found = []
