@@ -3,9 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
-from twofold.core import Dataset, Recipe, Stage, Weights, stage
+from twofold.core import Dataset, Expander, Histories, IdMap, Recipe, Stage, Weights, stage
 from twofold.core.errors import ConfigError, MissingExtraError
 from twofold.core.stage import link, make_stage, stage_kinds
 
@@ -138,3 +139,23 @@ def test_the_wrong_type_is_said() -> None:
 
     with pytest.raises(ConfigError, match="no tuned"):
         link({"a": Wants(Naming(other="b")), "b": Plain()})
+
+
+def test_what_was_written_about_an_item_goes_when_the_item_changes() -> None:
+    class Writes(Expander):
+        def fit(self, dataset: Dataset, *, rng: Any = None) -> "Writes":
+            return self
+
+    ids = pl.Series(["a", "b", "new"])
+    dataset = Dataset(
+        item_ids=IdMap(ids),
+        user_ids=IdMap(pl.Series([], dtype=pl.String)),
+        items=pl.DataFrame({"item": ids}),
+        users=pl.DataFrame({"user": []}),
+        log=Histories.empty(0),
+    )
+    made = Writes()
+    before = made.expansions = pl.Series(["about a", "about b"])
+    made.update(dataset, np.array([0, 2], np.int32))
+    assert made.expansions.to_list() == [None, "about b", None]
+    assert before.to_list() == ["about a", "about b"]

@@ -10,7 +10,7 @@ from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, DenseScores, Scores, SparseScores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Encoder, Fuser, Modality, Ranker, Retriever, Stage
+from twofold.core.stage import Encoder, Expander, Fuser, Modality, Ranker, Retriever, Stage
 
 __all__ = [
     "Artifact",
@@ -21,6 +21,7 @@ __all__ = [
     "Encoder",
     "Event",
     "Evidence",
+    "Expander",
     "Fuser",
     "Histories",
     "Id",

@@ -20,7 +20,7 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.scores import Candidates, Scores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Encoder, Fuser, Ranker, Retriever, link, make_stage
+from twofold.core.stage import Encoder, Expander, Fuser, Ranker, Retriever, link, make_stage
 
 __all__ = ["Pipeline", "Progress", "Recipe", "Weights"]
 
@@ -62,6 +62,8 @@ class Recipe:
     evidence: Weights
     encode: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Encoders, in the same form; retrievers name them in their options."""
+    expand: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Stages that write more about items, in the same form; search indexes name them in their options."""
     rank: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Rankers, in the same form; each orders anew what the one before it left."""
     fuse: dict[str, Any] = field(default_factory=lambda: {"kind": "fusion"})
@@ -78,7 +80,7 @@ class Recipe:
     """How the weights of `evidence.history` are chosen on held-out data; see `twofold.flows`. Empty: as written."""
 
     def __post_init__(self) -> None:
-        names = [*self.encode, *self.retrieve, *self.rank, "fuse"]
+        names = [*self.encode, *self.expand, *self.retrieve, *self.rank, "fuse"]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ConfigError(f"two stages are called {twice!r}; rename one.")
@@ -124,13 +126,14 @@ class Pipeline:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.encoders: dict[str, Encoder] = _stages_of(Encoder, recipe.encode, "encode", "encodes nothing")
+        self.expanders: dict[str, Expander] = _stages_of(Expander, recipe.expand, "expand", "writes nothing")
         self.retrievers: dict[str, Retriever] = _stages_of(Retriever, recipe.retrieve, "retrieve", "finds no items")
         self.rankers: dict[str, Ranker] = _stages_of(Ranker, recipe.rank, "rank", "ranks nothing")
         fuser = make_stage(recipe.fuse, "fuse")
         if not isinstance(fuser, Fuser):
             raise ConfigError(f"[fuse] is of kind {recipe.fuse['kind']!r}, which fuses nothing; change it.")
         self.fuser = fuser
-        self.stages = link({**self.encoders, **self.retrievers, **self.rankers, "fuse": fuser})
+        self.stages = link({**self.encoders, **self.expanders, **self.retrievers, **self.rankers, "fuse": fuser})
         for evidence in EVIDENCE:
             for name in recipe.evidence.of(evidence):
                 if evidence not in self.retrievers[name].evidence:

@@ -18,7 +18,18 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Candidates, Floats, Mask, Scores
 
-__all__ = ["Encoder", "Fuser", "Modality", "Ranker", "Retriever", "Stage", "link", "make_stage", "stage_kinds"]
+__all__ = [
+    "Encoder",
+    "Expander",
+    "Fuser",
+    "Modality",
+    "Ranker",
+    "Retriever",
+    "Stage",
+    "link",
+    "make_stage",
+    "stage_kinds",
+]
 
 Modality = Literal["text", "image", "audio"]
 
@@ -97,6 +108,20 @@ class Encoder(Stage):
         vectors[: len(self.vectors)] = self.vectors
         vectors[changed] = self.encode_items(dataset.items[changed.astype(np.int64)])
         self.vectors = vectors
+
+
+class Expander(Stage):
+    """A stage that writes more words about items than the catalogue has, for a search index to find them by."""
+
+    expansions: pl.Series
+    """A text an item, String [n], null where there is none; set by `fit`. It is searched, and never shown."""
+
+    def update(self, dataset: Dataset, changed: Codes) -> None:
+        """Forget what was written about items that changed; new ones have nothing until the next `fit`."""
+        stale = np.zeros(len(dataset.items), bool)
+        stale[changed] = True
+        longer = self.expansions.extend_constant(None, len(stale) - len(self.expansions))
+        self.expansions = longer.set(pl.Series(stale), None)
 
 
 class Retriever(Stage):
