@@ -176,10 +176,43 @@ def test_items_are_added_and_described_anew(data: Dataset) -> None:
         ({"title": ["x"]}, "no column 'item'"),
         ({"item": ["x"], "titel": ["x"]}, "did you mean 'title'"),
         ({"item": ["x", "x"]}, "an id twice"),
-        ({"item": ["x", None]}, "without one"),
+        ({"item": ["x", None]}, "without an id"),
         ({"item": ["x"], "year": ["soon"]}, "do not fit"),
     ],
 )
 def test_new_items_that_do_not_fit_are_refused(data: Dataset, new: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         data.with_items(pl.DataFrame(new))
+
+
+ANSWERS = pl.DataFrame({"text": ["ä one", "two"], "item": ["c", "007"]})
+
+
+def test_a_query_that_was_clicked_has_grade_1_and_no_time(data: Dataset) -> None:
+    assert data.with_queries(ANSWERS).queries.rows() == [("ä one", "c", 1.0, None), ("two", "007", 1.0, None)]
+
+
+def test_queries_are_saved_and_enter_the_fingerprint(data: Dataset, tmp_path: Path) -> None:
+    known = data.with_queries(ANSWERS.with_columns(grade=pl.Series([0, 2]), timestamp=pl.Series([7, None])))
+    known.save(tmp_path / "data")
+    loaded = Dataset.load(tmp_path / "data")
+    assert loaded.queries.rows() == [("ä one", "c", 0.0, 7), ("two", "007", 2.0, None)]
+    assert loaded.fingerprint() == known.fingerprint() != data.fingerprint()
+    assert data.with_queries(ANSWERS[:0]).fingerprint() == data.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("queries", "complaint"),
+    [
+        (ANSWERS.drop("item"), "no column 'item'"),
+        (ANSWERS.with_columns(x=pl.lit(1)), "a column 'x'"),
+        (ANSWERS.with_columns(item=pl.lit("zz")), "'zz', which is no item"),
+        (ANSWERS.with_columns(item=pl.lit(None)), "None, which is no item"),
+        (ANSWERS.with_columns(text=pl.lit(None)), "no text"),
+        (ANSWERS.with_columns(grade=pl.lit(-1)), "a grade"),
+        (ANSWERS.with_columns(grade=pl.lit("good")), "other types"),
+    ],
+)
+def test_queries_that_do_not_fit_are_refused(data: Dataset, queries: pl.DataFrame, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        data.with_queries(queries)

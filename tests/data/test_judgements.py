@@ -184,6 +184,13 @@ def test_documents_become_a_dataset() -> None:
     assert data.fingerprint() != dataset_of(documents[:1]).fingerprint()
 
 
+def test_judgements_become_queries_of_the_dataset() -> None:
+    documents = pl.DataFrame({"item": ["a", "b"], "title": ["t", None], "text": ["x", "y"]})
+    qrels = {"q": {"b": 2, "gone": 1, "a": -1}}
+    judged = Judgements(documents=documents, queries={"q": "what?"}, qrels=qrels)
+    assert dataset_of(documents, judged).queries.rows() == [("what?", "b", 2.0, None), ("what?", "a", 0.0, None)]
+
+
 def test_real_scifact(data_folder: Path) -> None:
     found = read_scifact(data_folder / "scifact")
     assert len(found.documents) == 5_183

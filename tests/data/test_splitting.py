@@ -60,6 +60,12 @@ def test_global_time_frozen_by_hand() -> None:
     assert lists(cases.histories) == [[0, 1, 2]]
 
 
+def test_queries_of_later_times_are_no_part_of_the_train_part() -> None:
+    queries = pl.DataFrame({"text": ["old", "new", "judged"], "item": [0, 1, 2], "timestamp": [69, 70, None]})
+    train, _ = split(dataset_of(TEN).with_queries(queries), Split(test=0.4))
+    assert train.queries["text"].to_list() == ["old", "judged"]
+
+
 def test_events_of_one_moment_are_on_one_side() -> None:
     events = [(0, 0, 10, 1.0), (1, 1, 10, 1.0), (0, 2, 20, 1.0), (1, 3, 20, 1.0), (2, 4, 20, 1.0)]
     train, cases = split(dataset_of(events), Split(test=0.2))

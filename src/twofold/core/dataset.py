@@ -18,6 +18,7 @@ from twofold.core.ids import Codes, IdMap
 __all__ = ["Dataset"]
 
 LOG = ("indptr", "items", "values", "timestamps")
+QUERIES = {"text": pl.String, "item": pl.String, "grade": pl.Float32, "timestamp": pl.Int64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,9 @@ class Dataset:
     """One row a user: `user` (the caller's id) and any attributes."""
     log: Histories
     """One row a user: all their events, the oldest first."""
+    queries: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=QUERIES))
+    """One row an answer to a search, clicked or judged: `text`, `item` (the caller's id), `grade` (Float32: 0 for a
+    wrong answer, more for a better one) and `timestamp` (ms, null where unknown); see `with_queries`."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Where the data came from and what cleaning did, for reports; does not enter the fingerprint."""
 
@@ -65,6 +69,38 @@ class Dataset:
     def with_log(self, log: Histories) -> "Dataset":
         """Return the same catalogue and users with another log."""
         return replace(self, log=log)
+
+    def with_queries(self, queries: pl.DataFrame) -> "Dataset":
+        """Return the same dataset with other searches of which answers are known.
+
+        Args:
+            queries: one row an answer: columns `text`, `item` (the caller's id) and, where known, `grade` (1 where
+                missing: it was clicked) and `timestamp` (ms).
+
+        Raises:
+            DataError: a column is missing, unknown or of another type, a row has no text, a grade is below 0 or
+                none, or an item is none of the catalogue.
+        """
+        if lost := {"text", "item"} - set(queries.columns):
+            raise DataError(f"the queries have no column {min(lost)!r}; name each query's text and answer there.")
+        for name in queries.columns:
+            if name not in QUERIES:
+                raise DataError(f"the queries have a column {name!r}; {nearest(name, QUERIES)}")
+        given = {"grade": pl.lit(1.0), "timestamp": pl.lit(None)} | {name: pl.col(name) for name in queries.columns}
+        types = QUERIES | {"item": self.item_ids.ids.dtype}
+        try:
+            frame = queries.select(given[name].cast(dtype).alias(name) for name, dtype in types.items())
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"the queries' columns are of other types than known ({str(error).splitlines()[0]}); "
+                "give texts, ids, numbers and milliseconds."
+            ) from None
+        unknown = queries.filter(pl.Series(self.item_ids.encode_series(frame["item"]) < 0, dtype=pl.Boolean))
+        if len(unknown):
+            raise DataError(f"a query is answered by {unknown['item'][0]!r}, which is no item; remove that row.")
+        if frame["text"].has_nulls() or not bool((frame["grade"] >= 0).fill_null(False).all()):
+            raise DataError("a query has no text, or a grade that is no number from 0 on; remove that row.")
+        return replace(self, queries=frame)
 
     def with_items(self, items: pl.DataFrame) -> tuple["Dataset", Codes]:
         """Return the dataset with items described anew or added, and the codes of these, rising.
@@ -104,13 +140,15 @@ class Dataset:
         return given
 
     def fingerprint(self) -> str:
-        """Return the sha256 of ids, log and catalogue, as hexadecimal digits."""
+        """Return the sha256 of ids, log, catalogue and, where there are any, queries, as hexadecimal digits."""
         digest = hashlib.sha256()
         for ids in (self.item_ids.ids, self.user_ids.ids):
             digest.update("\n".join(map(str, ids)).encode())
         for array in (self.log.indptr, self.log.items, self.log.values, self.log.timestamps):
             digest.update(np.ascontiguousarray(array).data)
         digest.update(self.items.write_ndjson().encode())
+        if len(self.queries):
+            digest.update(self.queries.write_ndjson().encode())
         return digest.hexdigest()
 
     def titles(self, codes: Codes) -> list[str]:
@@ -129,12 +167,15 @@ class Dataset:
 
     def _frames(self) -> dict[str, pl.DataFrame]:
         ids = {"item_ids": self.item_ids.ids.to_frame(), "user_ids": self.user_ids.ids.to_frame()}
-        return {**ids, "items": self.items, "users": self.users}
+        queries = {"queries": self.queries} if len(self.queries) else {}
+        return {**ids, "items": self.items, "users": self.users, **queries}
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
         """Read what `save` wrote."""
         frames = {name: pl.read_ipc(folder / f"{name}.arrow") for name in ("item_ids", "user_ids", "items", "users")}
+        queries = folder / "queries.arrow"
+        known = {"queries": pl.read_ipc(queries)} if queries.exists() else {}
         log = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in LOG}
         return cls(
             item_ids=IdMap(frames["item_ids"]["id"]),
@@ -142,6 +183,7 @@ class Dataset:
             items=frames["items"],
             users=frames["users"],
             log=Histories(**log),
+            **known,
             provenance=json.loads((folder / "provenance.json").read_text(encoding="utf-8")),
         )
 

@@ -153,14 +153,16 @@ def read_scifact(folder: Path, split: str = "test") -> Judgements:
     return _judgements(rows, queries, _beir_qrels(folder / "beir_qrels" / f"{split}.tsv"), folder)
 
 
-def dataset_of(documents: pl.DataFrame) -> Dataset:
+def dataset_of(documents: pl.DataFrame, judged: Judgements | None = None) -> Dataset:
     """Make a dataset without users or events, so that documents can be indexed like items.
 
     Args:
         documents: columns `item`, `title`, `text`, as in `Judgements`.
+        judged: what a model may learn from: its queries and judgements become `Dataset.queries`; those of
+            documents that are not there are left out.
     """
     categories = pl.Series("categories", [[]] * len(documents), dtype=pl.List(pl.String))
-    return Dataset(
+    dataset = Dataset(
         item_ids=IdMap(documents["item"]),
         user_ids=IdMap(pl.Series("user", [], dtype=pl.String)),
         items=documents.select("item", "title", "text").with_columns(categories),
@@ -168,6 +170,16 @@ def dataset_of(documents: pl.DataFrame) -> Dataset:
         log=Histories.empty(0),
         provenance={"source": "documents"},
     )
+    if judged is None:
+        return dataset
+    answers = [
+        (judged.queries[query], item, float(max(gain, 0)))
+        for query, gains in judged.qrels.items()
+        for item, gain in gains.items()
+        if item in dataset.item_ids
+    ]
+    schema = {"text": pl.String, "item": pl.String, "grade": pl.Float32}
+    return dataset.with_queries(pl.DataFrame(answers, schema=schema, orient="row"))
 
 
 def printed_texts(printed: str) -> list[str]:

@@ -10,12 +10,13 @@ case's history and its targets.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from twofold.core.dataset import Dataset
 from twofold.core.errors import DataError, nearest
@@ -132,7 +133,7 @@ def split(dataset: Dataset, options: Split | None = None) -> tuple[Dataset, Case
         options: how; global time by default.
 
     Returns:
-        The train part, and the cases. A user without a target is no case.
+        The train part, without queries of the test part's time, and the cases. A user without a target is no case.
 
     Raises:
         DataError: a split by time is wanted, and all events are at one time.
@@ -149,7 +150,10 @@ def split(dataset: Dataset, options: Split | None = None) -> tuple[Dataset, Case
     )
     cases = Cases(users=plan.users.astype(np.int32), histories=_spans(log, starts, plan.ends - starts), targets=targets)
     keep = rows[cases.histories.lengths >= options.min_history]
-    return dataset.with_log(log.where(plan.train)), cases if len(keep) == len(rows) else cases.take(keep)
+    train = dataset.with_log(log.where(plan.train))
+    if plan.cutoff is not None:
+        train = replace(train, queries=train.queries.filter((pl.col("timestamp") < plan.cutoff).fill_null(True)))
+    return train, cases if len(keep) == len(rows) else cases.take(keep)
 
 
 def protocol(options: Split, dataset: Dataset, cases: Cases) -> dict[str, Any]:
