@@ -1,0 +1,30 @@
+"""In which precision a machine multiplies."""
+
+import torch
+
+from twofold.core.errors import ConfigError
+from twofold.train.options import Precision
+
+__all__ = ["autocast", "has_bfloat16"]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 natively, so that it is faster and not merely possible."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        found = torch.cpu.get_capabilities()
+        return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which a training computes.
+
+    Raises:
+        ConfigError: bfloat16 is asked for and the device has none.
+    """
+    native = has_bfloat16(device)
+    if precision == "bfloat16" and not native:
+        raise ConfigError(f"this machine's {device.type} has no bfloat16; use precision = 'auto' or 'float32'.")
+    return torch.autocast(device.type, torch.bfloat16, enabled=native and precision != "float32")
