@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from twofold.core import Batch, Histories
+from twofold.core import Batch, Dataset, Expander, Histories
 from twofold.core.config import build, table
 from twofold.core.errors import ConfigError, DataError
+from twofold.core.stage import link
 from twofold.retrieval.lexical import Lexical, LexicalConfig, Like
 
 TITLES = ["The Matrix", "Matrix Reloaded", "Toy Story", "Toy Soldiers", "Amélie", "Heat", "It"]
@@ -321,3 +323,59 @@ def test_options_round_trip_and_are_checked():
     ):
         with pytest.raises(ConfigError):
             build(LexicalConfig, wrong, "retrieve.lexical")
+
+
+class Written(Expander):
+    """What was written about the films, by hand."""
+
+    def fit(self, dataset: Dataset, *, rng=None):
+        said = ["keanu dodges bullets in a computer", None, "a cowboy doll", None, "a waitress in Paris", None, "it"]
+        self.expansions = pl.Series(said, dtype=pl.String)
+        return self
+
+
+@pytest.fixture
+def expanded(catalogue):
+    dataset = catalogue(TITLES)
+    stage = Lexical(LexicalConfig(expansion="queries"))
+    stage.linked["expansion"] = Written().fit(dataset)
+    return stage.fit(dataset)
+
+
+def test_what_was_written_about_an_item_is_searched(expanded, films):
+    assert found(films, "bullets") == []
+    assert found(expanded, "bullets") == [0]
+    assert found(expanded, "waitres") == [4]  # its words can be mistyped
+    assert found(expanded, "heat") == [5]
+
+
+def test_what_was_written_is_never_shown_and_no_title(expanded):
+    assert expanded.snippets("bullets matrix", [0]) == {0: "The <b>Matrix</b>"}
+    assert expanded.suggest("keanu") == []
+    assert expanded._index.count("keanu", "title") == 0
+    assert expanded._index.count("keanu", "all") == 1
+
+
+def test_a_saved_index_needs_its_expander_no_more(expanded, catalogue, tmp_path):
+    expanded.save(tmp_path)
+    read = Lexical(LexicalConfig(expansion="queries"))
+    read.restore(tmp_path, catalogue(TITLES))
+    assert found(read, "bullets") == [0]
+
+
+def test_an_item_described_anew_loses_what_was_written(expanded, catalogue):
+    dataset = catalogue(["Speed", *TITLES[1:], "Alien"])
+    changed = np.array([0, 7], np.int32)
+    expanded.linked["expansion"].update(dataset, changed)
+    expanded.update(dataset, changed)
+    assert found(expanded, "bullets") == []
+    assert found(expanded, "cowboy") == [2]
+    assert found(expanded, "alien") == [7]
+
+
+def test_a_recipe_links_an_index_and_its_expander():
+    with pytest.raises(ConfigError, match="no expander"):
+        link({"words": Lexical(LexicalConfig(expansion="words2")), "words2": Lexical()})
+    writer, words = Written(), Lexical(LexicalConfig(expansion="writer"))
+    assert list(link({"words": words, "writer": writer})) == ["writer", "words"]
+    assert words.linked["expansion"] is writer

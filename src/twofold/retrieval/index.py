@@ -1,8 +1,8 @@
 """The inverted index on disk: what tantivy holds for a catalogue, and the few questions put to it.
 
-Fields: `all` (title, text, categories and the texts of all attributes), `title`, `categories` and
-`attributes` again, so that a match there can count more; `words` (all of it unstemmed: which words there
-are); `starts` (beginnings of the words of titles, for suggestions); `code` and `likes`.
+Fields: `all` (title, text, categories, the texts of all attributes, and what an expander wrote), `title`,
+`categories` and `attributes` again, so that a match there can count more; `words` (all of it unstemmed: which
+words there are); `starts` (beginnings of the words of titles, for suggestions); `code` and `likes`.
 """
 
 import shutil
@@ -56,13 +56,19 @@ class Index:
         self._searcher = index.searcher()
 
     @classmethod
-    def build(cls, dataset: Dataset, analyzer: Analyzer) -> "Index":
-        """Index a catalogue in a temporary folder, which goes when the index is no longer used."""
+    def build(cls, dataset: Dataset, analyzer: Analyzer, expansions: pl.Series | None = None) -> "Index":
+        """Index a catalogue in a temporary folder, which goes when the index is no longer used.
+
+        Args:
+            dataset: whose items are indexed.
+            analyzer: how texts are cut into terms.
+            expansions: more to search for each item, String [n]; in `all` and `words` only.
+        """
         folder = tempfile.mkdtemp(prefix="twofold-index-")
         index = tantivy.Index(_schema(), path=folder)
         _register(index, analyzer)
         writer = index.writer(HEAP, num_threads=1)
-        for document in _documents(dataset, analyzer):
+        for document in _documents(dataset, analyzer, expansions):
             writer.add_document(document)
         writer.commit()
         writer.wait_merging_threads()
@@ -163,15 +169,18 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def _documents(dataset: Dataset, analyzer: Analyzer) -> Iterator[tantivy.Document]:
+def _documents(dataset: Dataset, analyzer: Analyzer, expansions: pl.Series | None) -> Iterator[tantivy.Document]:
     items, likes = dataset.items, dataset.item_counts
     attributes = attribute_columns(items)
     columns = [items[name].to_list() for name in ("title", "text", "categories", *attributes)]
-    for code, (title, text, categories, *others) in enumerate(zip(*columns, strict=True)):
+    more = [None] * len(items) if expansions is None else expansions.to_list()
+    for code, (written, title, text, categories, *others) in enumerate(zip(more, *columns, strict=True)):
         titled = analyzer.document(title or "")
         grouped = analyzer.document(_joined(categories))
         attributed = analyzer.document("\n".join(map(_joined, others)))
-        everything = "\n".join((titled, analyzer.document(text or ""), grouped, attributed))
+        everything = "\n".join(
+            (titled, analyzer.document(text or ""), grouped, attributed, analyzer.document(written or ""))
+        )
         yield tantivy.Document(
             code=code,
             likes=int(likes[code]),

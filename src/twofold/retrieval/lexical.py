@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from tantivy import Query
 
-from twofold.core import Batch, Dataset, Evidence, Histories, Retriever, SparseScores
+from twofold.core import Batch, Dataset, Evidence, Expander, Histories, Retriever, SparseScores, Stage
 from twofold.core.errors import ConfigError, DataError, nearest
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats
@@ -61,6 +62,9 @@ class LexicalConfig:
     hits: int = 1_000
     """How many items are found, at most."""
     like: Like = field(default_factory=Like)
+    expansion: str = ""
+    """The stage of the recipe that writes more about items, such as the queries that an item answers; what it
+    wrote is searched with the rest, and never shown. Empty for none."""
 
     def __post_init__(self) -> None:
         if min(self.title, self.categories, self.attributes) < 0:
@@ -92,6 +96,7 @@ class Lexical(Retriever):
     Config: ClassVar[type] = LexicalConfig
     config: LexicalConfig
     evidence: ClassVar[tuple[Evidence, ...]] = ("text", "items", "history")
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"expansion": Expander})
 
     _index: Index
     _vocabulary: Vocabulary
@@ -100,7 +105,8 @@ class Lexical(Retriever):
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Index a catalogue and return self."""
         self._analyzer = Analyzer(self.config.language)
-        self._index = Index.build(dataset, self._analyzer)
+        writer: Expander | None = self.linked.get("expansion")
+        self._index = Index.build(dataset, self._analyzer, writer.expansions if writer else None)
         self._vocabulary = Vocabulary.of(self._index.words())
         self._use(dataset)
         return self
