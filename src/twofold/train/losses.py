@@ -34,7 +34,7 @@ def cross_entropy(
         weights: of the rows in the mean, [n]; without them all count the same. They get no gradient.
         chunk: rows at a time.
     """
-    total: Tensor = _CrossEntropy.apply(hidden, table, bias, targets, weights, chunk)
+    total: Tensor = _CrossEntropy.apply(hidden, table, bias, targets, weights, chunk)  # type: ignore[no-untyped-call]
     return total
 
 

@@ -11,7 +11,7 @@ __all__ = ["autocast", "has_bfloat16"]
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device multiplies bfloat16 natively, so that it is faster and not merely possible."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         found = torch.cpu.get_capabilities()
         return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
