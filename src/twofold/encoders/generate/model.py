@@ -1,0 +1,185 @@
+"""`Generator`: a language model of the GPT or the T5 family that writes short texts. Needs torch and transformers."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+
+from twofold.encoders.generate import pretrained
+
+__all__ = ["Generator", "Sampling"]
+
+Prompt = tuple[str, str]
+"""What is to be done, and the text to do it with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How texts are drawn."""
+
+    samples: int = 5
+    """Texts for each prompt."""
+    tokens: int = 20
+    """Tokens of a text, at most; it also ends with the line."""
+    temperature: float = 1.0
+    """Below 1 the likely becomes likelier; 0 always takes the likeliest token."""
+    most_likely: int = 10
+    """Among how many tokens each is drawn."""
+    batch: int = 8
+    """Prompts that are gone on from at once."""
+
+    def __post_init__(self) -> None:
+        if min(self.samples, self.tokens, self.most_likely, self.batch) < 1 or self.temperature < 0:
+            raise ValueError("sampling wants samples, tokens, most_likely and batch >= 1, and temperature >= 0.")
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError("a temperature of 0 always writes the same; give a higher one, or samples = 1.")
+
+
+class Generator:
+    """A pre-trained model that goes on with a prompt.
+
+    A decoder (GPT, Llama, …) reads the prompt once, whatever the number of samples: what it remembers of the
+    prompt is copied, not computed anew. Prompts of a batch are padded on the left, so that all end together. An
+    encoder-decoder (T5, …) reads the prompt with its encoder.
+
+    Args:
+        module: a model of transformers that can `generate`.
+        tokenizer: its tokenizer.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any) -> None:
+        self.module, self.tokenizer = module.eval(), tokenizer
+        self.seq2seq = bool(module.config.is_encoder_decoder)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "right" if self.seq2seq else "left"
+        self._spares_logits = "logits_to_keep" in signature(module.forward).parameters
+        self._stops = self._line_ends()
+
+    @classmethod
+    def load(cls, name: str) -> "Generator":
+        """Load `smollm2`, a folder or a hub name; see `twofold.encoders.generate.pretrained.load`."""
+        return cls(*pretrained.load(name))
+
+    def write(self, prompts: Sequence[Prompt], sampling: Sampling, *, longest: int, seed: int) -> list[list[str]]:
+        """Return `samples` texts for each prompt, each a stripped line; the same seed gives the same texts.
+
+        Args:
+            prompts: an instruction and a text each.
+            sampling: how to draw.
+            longest: tokens of a prompt's text that are read; the rest is cut off.
+            seed: of the draws.
+        """
+        texts = [self.prompt(instruction, text, longest) for instruction, text in prompts]
+        order = np.argsort([len(text) for text in texts], kind="stable")  # alike lengths need little padding
+        written: list[list[str]] = [[] for _ in texts]
+        for start in range(0, len(order), sampling.batch):
+            rows = order[start : start + sampling.batch].tolist()
+            for row, found in zip(rows, self._batch([texts[row] for row in rows], sampling, seed + start), strict=True):
+                written[row] = found
+        return written
+
+    def write_until(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        longest: int,
+        seed: int,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Iterator[tuple[int, list[list[str]]]]:
+        """Write for prompts in their order, some batches at a time, until the time is over.
+
+        Yields:
+            How many prompts are done before these, and the texts for these. It stops before a part that would,
+            at the pace so far, end late; the first part is always written.
+        """
+        size, begun = 4 * sampling.batch, clock()
+        slowest = 0.0
+        for start in range(0, len(prompts), size):
+            last = clock()
+            if start and last - begun + slowest > seconds:
+                return
+            yield start, self.write(prompts[start : start + size], sampling, longest=longest, seed=seed + start)
+            slowest = max(slowest, clock() - last)
+
+    def prompt(self, instruction: str, text: str, longest: int) -> str:
+        """Return what the model reads: a conversation where it was taught to have one, else plain text."""
+        text = self.shortened(text, longest)
+        if self.seq2seq:
+            return f"{instruction}: {text}"
+        if not self.tokenizer.chat_template:
+            return f"{text}\n\n{instruction}:"
+        said = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
+        return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+
+    def shortened(self, text: str, longest: int) -> str:
+        """Return the beginning of a text, of at most `longest` tokens."""
+        text = " ".join(text[: 20 * longest].split())
+        codes = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return text if len(codes) <= longest else str(self.tokenizer.decode(codes[:longest], skip_special_tokens=True))
+
+    def _batch(self, texts: Sequence[str], sampling: Sampling, seed: int) -> list[list[str]]:
+        """Return the samples for one batch of whole prompts."""
+        chat = not self.seq2seq and bool(self.tokenizer.chat_template)
+        read = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=not chat)
+        codes, mask = (read[name].to(self.module.device) for name in ("input_ids", "attention_mask"))
+        options: dict[str, Any] = {
+            "do_sample": sampling.temperature > 0,
+            "max_new_tokens": sampling.tokens,
+            "eos_token_id": self._stops,
+            "pad_token_id": self.tokenizer.pad_token_id,
+        }
+        if sampling.temperature > 0:
+            options |= {"temperature": sampling.temperature, "top_k": sampling.most_likely, "top_p": 1.0}
+        with torch.inference_mode(), _seeded(seed):
+            if self.seq2seq:
+                found = self.module.generate(
+                    codes, attention_mask=mask, num_return_sequences=sampling.samples, **options
+                )
+            else:
+                found = self._go_on(codes, mask, sampling.samples, options)
+        lines = [self._line(text) for text in self.tokenizer.batch_decode(found, skip_special_tokens=True)]
+        return [lines[start : start + sampling.samples] for start in range(0, len(lines), sampling.samples)]
+
+    def _go_on(self, codes: torch.Tensor, mask: torch.Tensor, samples: int, options: dict[str, Any]) -> Any:
+        """Read prompts [b, t] once, and return b × samples continuations of a decoder."""
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        state = self.module(
+            codes[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=places[:, :-1],
+            use_cache=True,
+            **({"logits_to_keep": 1} if self._spares_logits else {}),
+        )
+        name = "cache" if "cache" in state else "past_key_values"  # as it was called until transformers 5.20 or so
+        state[name].batch_repeat_interleave(samples)
+        codes, mask = codes.repeat_interleave(samples, 0), mask.repeat_interleave(samples, 0)
+        found = self.module.generate(codes, attention_mask=mask, **{name: state[name]}, **options)
+        return found[:, codes.shape[1] :]
+
+    def _line(self, text: str) -> str:
+        lines = text.strip().splitlines()
+        return lines[0].strip() if lines else ""
+
+    def _line_ends(self) -> list[int]:
+        """Return the codes of the tokens after which a text has ended: the model's own, and line breaks."""
+        own = self.module.generation_config.eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        breaks = self.tokenizer("a\nb\n\nc", add_special_tokens=False)["input_ids"]
+        ends |= {code for code in breaks if not self.tokenizer.decode([code]).strip(" ").strip("\n")}
+        return sorted(ends - set(self.tokenizer("a b", add_special_tokens=False)["input_ids"]))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw from a seed inside; the caller's random state stays as it was."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

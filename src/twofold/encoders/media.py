@@ -1,0 +1,116 @@
+"""Files that items name, such as their photographs: found inside one folder, read, and counted where they fail."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from twofold.core.errors import DataError
+from twofold.core.ids import Id
+
+__all__ = ["Media", "MediaReport", "Refused", "UnreadableError"]
+
+T = TypeVar("T")
+REPORT = "media.json"
+
+
+class UnreadableError(DataError):
+    """A file cannot be used; the message says why, and the caller knows which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file that was set aside."""
+
+    item: Id
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaReport:
+    """What came of the files that items name."""
+
+    items: int = 0
+    read: int = 0
+    missing: int = 0
+    """Items that name no file."""
+    refused: tuple[Refused, ...] = ()
+    """Files that were set aside, each with the reason; their items count as items without a file."""
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder, as JSON."""
+        (folder / REPORT).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "MediaReport":
+        """Read what `save` wrote."""
+        values = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        return cls(**{**values, "refused": tuple(Refused(**row) for row in values["refused"])})
+
+
+class Media:
+    """Reads the files that a column of items names, one after the other, and counts what fails.
+
+    Args:
+        column: the column of `Dataset.items`; where it is missing, no item has a file.
+        folder: paths are relative to it, and none may lead out of it: by `..`, by a link or by an absolute path.
+        most_bytes: the largest file that is read.
+    """
+
+    def __init__(self, column: str, folder: Path, most_bytes: int) -> None:
+        self.column, self.folder, self.most_bytes = column, folder, most_bytes
+        self.report = MediaReport()
+
+    def read(self, items: pl.DataFrame, decode: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
+        """Yield the row and the decoded file of each item that has one; after the last, `report` is complete.
+
+        Args:
+            items: rows like those of `Dataset.items`.
+            decode: turns the bytes of a file into what is wanted, or raises `UnreadableError`.
+
+        Raises:
+            DataError: the column holds no texts.
+        """
+        names = (
+            items[self.column]
+            if self.column in items.columns
+            else pl.repeat(None, len(items), dtype=pl.String, eager=True)
+        )
+        if names.dtype not in (pl.String, pl.Null):
+            raise DataError(f"the column {self.column!r} of the items holds {names.dtype}; give paths of files there.")
+        read, missing = 0, 0
+        refused: list[Refused] = []
+        for row, (item, name) in enumerate(zip(items["item"], names, strict=True)):
+            if not name:
+                missing += 1
+                continue
+            try:
+                value = decode(self._content(name))
+            except UnreadableError as error:
+                refused.append(Refused(item=item, file=name, reason=str(error)))
+                continue
+            read += 1
+            yield row, value
+        self.report = MediaReport(items=len(items), read=read, missing=missing, refused=tuple(refused))
+
+    def _content(self, name: str) -> bytes:
+        try:
+            root = self.folder.resolve()
+            path = (root / name).resolve()
+            if ".." in Path(name).parts or not path.is_relative_to(root):
+                raise UnreadableError("the path leads out of the folder")
+            if not path.is_file():
+                raise UnreadableError("there is no such file")
+            with path.open("rb") as stream:
+                content = stream.read(self.most_bytes + 1)
+        except (OSError, ValueError) as error:
+            if isinstance(error, UnreadableError):
+                raise
+            raise UnreadableError(f"the file cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+        if len(content) > self.most_bytes:
+            raise UnreadableError(f"the file has more than {self.most_bytes:,} bytes")
+        return content

@@ -1,0 +1,129 @@
+"""`TextEncoder`: a pre-trained language model that turns items and search texts into vectors."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import polars as pl
+
+from twofold.core.dataset import Dataset
+from twofold.core.scores import Floats
+from twofold.core.stage import Encoder, Modality, Retriever, Stage
+from twofold.encoders.text.items import item_texts
+from twofold.encoders.text.runtime import OnnxEncoder
+from twofold.encoders.text.weights import find_model
+
+__all__ = ["TextEncoder", "TextEncoderConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextEncoderConfig:
+    """Options of `TextEncoder`."""
+
+    model: str = "minilm"
+    """A short name (minilm, smollm2, e5-small), a folder, or a name on the Hugging Face hub."""
+    pooling: Literal["", "mean", "cls", "last"] = ""
+    """How a text's token vectors become one; "" as the model's folder says, and the mean where it says nothing."""
+    max_tokens: int = 0
+    """Tokens of a text that are read; 0 as the model's folder says."""
+    dimensions: int = 0
+    """Leading dimensions of a vector that are kept (matryoshka); 0 keeps all."""
+    query_prefix: str | None = None
+    """Put before what people search with; None as the model's folder says."""
+    document_prefix: str | None = None
+    """Put before items; None as the model's folder says."""
+    batch_size: int = 32
+    """Texts that are encoded at once."""
+    threads: int = 0
+    """Threads for encoding; 0 takes as many as there are."""
+    negatives: str = ""
+    """A retriever by its name in the recipe; what it finds for a text and nobody wanted is what fine-tuning learns from."""
+    allow_download: bool = False
+    """Whether a model that is not in the local hub cache may be fetched."""
+    allow_pickle: bool = False
+    """Whether weights may be pickled, which can run code when they are read."""
+
+    def __post_init__(self) -> None:
+        if min(self.max_tokens, self.dimensions, self.threads) < 0 or self.batch_size < 1:
+            raise ValueError("a text encoder wants max_tokens, dimensions and threads >= 0 and batch_size >= 1.")
+
+
+class TextEncoder(Encoder):
+    """A language model of the BERT, GPT or T5 family that encodes items by what they say, and search texts.
+
+    The vectors have length 1, so that their dot product is a cosine. `fit` loads the model through
+    sentence-transformers and writes it as an ONNX graph; encoding, there and later, is onnxruntime's.
+    What is saved is a folder that plain sentence-transformers loads, with the graph and the items' vectors in it;
+    reading it again needs neither torch nor transformers.
+
+    Source: Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks" (EMNLP 2019);
+    Kusupati et al., "Matryoshka Representation Learning" (NeurIPS 2022) for `dimensions`.
+    """
+
+    Config = TextEncoderConfig
+    state = ("vectors",)
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"negatives": Retriever})
+    reads = ("text",)
+    config: TextEncoderConfig
+
+    def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
+        """Load the model, export it, and encode all items.
+
+        Raises:
+            ConfigError: there is no such model, or something about it is wrong.
+            MissingExtraError: the package that carries it, or a package for training, is not installed.
+        """
+        from twofold.encoders.text import model as torch_model  # noqa: PLC0415  torch is for fitting only
+
+        config = self.config
+        found = find_model(config.model, allow_download=config.allow_download, allow_pickle=config.allow_pickle)
+        model = torch_model.load_model(
+            found, pooling=config.pooling, max_tokens=config.max_tokens, allow_pickle=config.allow_pickle
+        )
+        model.prompts = {
+            "query": config.query_prefix if config.query_prefix is not None else model.prompts.get("query") or "",
+            "document": config.document_prefix
+            if config.document_prefix is not None
+            else model.prompts.get("document") or "",
+        }
+        self._written = tempfile.TemporaryDirectory(prefix="twofold-")
+        folder = Path(self._written.name)
+        torch_model.save_model(model, folder)
+        self._open(folder)
+        self.vectors = self.encode_items(dataset.items)
+        return self
+
+    def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
+        """Return the vectors of search texts, float32 [b, d]; empty ones get zeros."""
+        return self._runtime.encode(values, prefix=self._prompts["query"])
+
+    def encode_items(self, items: pl.DataFrame) -> Floats:
+        """Return the vectors of items by title, categories and text, float32 [n, d]; where all are empty, zeros."""
+        return self._runtime.encode(item_texts(items), prefix=self._prompts["document"])
+
+    def save(self, folder: Path) -> None:
+        """Write the model and the vectors into a folder that plain sentence-transformers loads."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("vectors.npy"))
+        super().save(folder)
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read what `save` wrote; the vectors are memory-mapped."""
+        super().restore(folder, dataset)
+        self._open(folder)
+
+    def _open(self, folder: Path) -> None:
+        self.folder = folder
+        about = json.loads((folder / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+        self._prompts: dict[str, str] = about["prompts"]
+        self._runtime = OnnxEncoder(
+            folder,
+            threads=self.config.threads,
+            batch_size=self.config.batch_size,
+            dimensions=self.config.dimensions,
+        )

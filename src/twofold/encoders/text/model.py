@@ -1,0 +1,169 @@
+"""Load a text encoder for training, save it, and export it for serving. Needs torch and sentence-transformers."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
+
+from twofold.core.errors import ConfigError
+from twofold.encoders.text.runtime import GRAPH
+
+__all__ = ["PoolingMode", "export", "load_model", "save_model", "silent"]
+
+PoolingMode = Literal["", "mean", "cls", "last"]
+TABLE_USED = 0.9
+"""Share of an embedding table that the model's own tokenizer uses at least; tables are padded, but not more than this."""
+ENDLESS = 100_000
+"""A greatest number of tokens beyond this says that the tokenizer knows none."""
+
+
+def load_model(
+    folder: Path, *, pooling: PoolingMode = "", max_tokens: int = 0, allow_pickle: bool = False
+) -> SentenceTransformer:
+    """Load a checkpoint of the BERT, GPT or T5 family as sentence-transformers modules that end in a vector of length 1.
+
+    Of a T5, the encoder is taken. Padding is put on the right whatever the folder says: masked and behind the text,
+    it changes neither a decoder's states nor the positions of its tokens, while on the left it would shift the
+    positions of a GPT-2. A tokenizer without a padding token pads with another one, since it is masked anyway.
+
+    Args:
+        folder: a Hugging Face or sentence-transformers folder; nothing is fetched.
+        pooling: how token vectors become one; "" as the folder says, and the mean where it says nothing.
+        max_tokens: where texts are cut; 0 as the folder says.
+        allow_pickle: whether weights may be pickled.
+
+    Raises:
+        ConfigError: the folder cannot be read, its tokenizer is another model's, or `max_tokens` is too large.
+    """
+    kwargs = {} if allow_pickle else {"use_safetensors": True}
+    with silent():
+        try:
+            model = SentenceTransformer(
+                str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.float32, **kwargs}
+            )
+        except Exception as error:  # damaged folders make the libraries raise nearly anything
+            reason = " ".join(str(error).split())[:300]
+            raise ConfigError(f"{folder} cannot be read as a text encoder ({reason}); check the folder.") from error
+    if not isinstance(model[0], Transformer):
+        raise ConfigError(
+            f"{folder} does not begin with a transformer but with {type(model[0]).__name__}; use another."
+        )
+    _check_tokenizer(model, folder)
+    _set_pooling(model, pooling)
+    _set_lengths(model, max_tokens)
+    return model.eval()
+
+
+def _check_tokenizer(model: SentenceTransformer, folder: Path) -> None:
+    tokenizer, table = model.tokenizer, model[0].auto_model.get_input_embeddings()
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigError(f"the tokenizer in {folder} has no fast form (tokenizer.json); use another model.")
+    words, rows = len(tokenizer), int(table.num_embeddings)
+    if words > rows or words < TABLE_USED * rows:
+        raise ConfigError(
+            f"the tokenizer in {folder} has {words} tokens and the model's table {rows} rows, so that it is "
+            "another model's; put the model's own there."
+        )
+
+
+def _set_pooling(model: SentenceTransformer, pooling: PoolingMode) -> None:
+    places = [place for place, module in enumerate(model) if isinstance(module, Pooling)]
+    if pooling and places:
+        mode = {"mean": "mean", "cls": "cls", "last": "lasttoken"}[pooling]
+        model[places[0]] = Pooling(model[places[0]].embedding_dimension, pooling_mode=mode)
+    if not isinstance(model[-1], Normalize):
+        model.append(Normalize())
+
+
+def _set_lengths(model: SentenceTransformer, max_tokens: int) -> None:
+    """Say where texts are cut and how they are padded, in the tokenizer itself, so that it is saved with it."""
+    tokenizer, config = model.tokenizer, model[0].auto_model.config
+    longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or ENDLESS
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        longest -= config.pad_token_id + 1  # their positions begin behind the padding token's
+    if max_tokens > longest:
+        raise ConfigError(f"max_tokens = {max_tokens} is more than the {longest} that the model takes; lower it.")
+    told = model.max_seq_length or ENDLESS
+    model.max_seq_length = max_tokens or (min(told, longest) if min(told, longest) < ENDLESS else 512)
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(model.max_seq_length)
+    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
+
+
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Write a model as a folder that plain sentence-transformers loads, with its ONNX graph in `onnx/`."""
+    _set_lengths(model, model.max_seq_length)
+    with silent():
+        model.save(str(folder), create_model_card=False)
+    model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    export(model, folder / GRAPH)
+
+
+class _Graph(torch.nn.Module):
+    """What is exported: token ids to token vectors and to the text's vector."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
+        return features["token_embeddings"], features["sentence_embedding"]
+
+
+def export(model: SentenceTransformer, file: Path) -> None:
+    """Write a model as an ONNX graph with its pooling and what follows inside.
+
+    Inputs `input_ids` and `attention_mask` [b, l], int64; outputs `last_hidden_state` [b, l, h] and
+    `sentence_embedding` [b, d]. The attention is written out ("eager"), which onnxruntime fuses.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    transformer = model[0].auto_model
+    before, training = transformer.config._attn_implementation, model.training
+    device = next(model.parameters()).device
+    ids = torch.arange(1, 13).reshape(2, 6)
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    axes = {name: {0: "batch", 1: "tokens"} for name in ("input_ids", "attention_mask", "last_hidden_state")}
+    try:
+        transformer.set_attn_implementation("eager")
+        with silent(), torch.no_grad():
+            torch.onnx.export(
+                _Graph(model.to("cpu").eval()),
+                (ids, mask),
+                str(file),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["last_hidden_state", "sentence_embedding"],
+                dynamic_axes={**axes, "sentence_embedding": {0: "batch"}},
+                opset_version=17,
+                dynamo=False,
+            )
+    finally:
+        transformer.set_attn_implementation(before)
+        model.to(device).train(training)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep transformers' progress bars and everyone's warnings out of the caller's terminal."""
+    logging = transformers.utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

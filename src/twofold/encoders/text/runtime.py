@@ -1,0 +1,137 @@
+"""`OnnxEncoder`: texts to vectors by onnxruntime and tokenizers alone, from a folder that `export` wrote."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from tokenizers import Encoding, Tokenizer
+
+from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.scores import Floats
+
+__all__ = ["GRAPH", "OnnxEncoder", "cut"]
+
+GRAPH = Path("onnx") / "model.onnx"
+"""Where the graph lies in a model's folder; sentence-transformers looks for it there, too."""
+SORTED = 4_096
+"""Texts that are tokenised at once and put into batches of like length."""
+LETTERS = 64
+"""Characters read for each token that a model takes; what is behind is not even tokenised."""
+
+log = logging.getLogger(__name__)
+
+
+class OnnxEncoder:
+    """A text encoder whose graph ends in a pooled vector of length 1.
+
+    Texts of like length share a batch, so that little of it is padding; padding is on the right and masked,
+    so that a text's vector does not depend on the others in its batch (to 1e-4). A text that comes twice is encoded once.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 0, batch_size: int = 32, dimensions: int = 0) -> None:
+        """Open a model.
+
+        Args:
+            folder: holds `onnx/model.onnx` and `tokenizer.json`, which says where a text is cut and how it is padded.
+            threads: for one batch; 0 takes as many as this process may use.
+            batch_size: texts at once.
+            dimensions: how many leading dimensions are kept; 0 keeps all.
+
+        Raises:
+            ArtifactError: a file is missing or cannot be read.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # both libraries raise classes of their own, tokenizers even plain Exception
+            raise ArtifactError(f"{folder} holds no text encoder that can be read ({error}); fit it again.") from error
+        self._name = folder.name
+        self._batch_size = batch_size
+        self._dimensions = dimensions
+        self._max_tokens: int = self._tokenizer.truncation["max_length"]
+        self._pad_id: int = self._tokenizer.padding["pad_id"]
+        self._tokenizer.no_padding()
+        self._told = threading.Event()
+
+    @property
+    def dimensions(self) -> int:
+        """How long the vectors are."""
+        return self._dimensions or int(self._session.get_outputs()[-1].shape[-1])
+
+    def encode(self, texts: Sequence[str], *, prefix: str = "") -> Floats:
+        """Return the vectors of texts, float32 [b, d], of length 1.
+
+        A text without a printable character, or of which the tokenizer keeps nothing, gets zeros. What is behind
+        the model's greatest number of tokens is not read; the log says so once.
+
+        Raises:
+            ConfigError: the model gives vectors that are no numbers.
+        """
+        rows_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        vectors = np.zeros((len(rows_of), self.dimensions), np.float32)
+        for rows, ids, mask in self._batches(list(rows_of), prefix):
+            found = self._session.run(["sentence_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
+            vectors[rows] = cut(found, self._dimensions)
+        if not np.isfinite(vectors).all():
+            raise ConfigError(
+                f"the text encoder {self._name} gives vectors that are no numbers; its weights are damaged."
+            )
+        return vectors[[rows_of[text] for text in texts]]
+
+    def _batches(self, texts: Sequence[str], prefix: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield rows [b], token ids [b, l] and their mask [b, l], the longest texts first."""
+        for start in range(0, len(texts), SORTED):
+            part = texts[start : start + SORTED]
+            filled = np.array([row for row, text in enumerate(part) if not _blank(text)], np.int64)
+            encodings = self._tokens([prefix + part[row] for row in filled])
+            lengths = np.array([len(encoding.ids) for encoding in encodings], np.int64)
+            own = np.array([sum(encoding.special_tokens_mask) for encoding in encodings], np.int64) < lengths
+            order = np.argsort(-lengths, kind="stable")
+            order = order[own[order]]
+            for first in range(0, len(order), self._batch_size):
+                chosen = order[first : first + self._batch_size]
+                ids = np.full((len(chosen), lengths[chosen[0]]), self._pad_id, np.int64)
+                mask = np.zeros_like(ids)
+                for row, index in enumerate(chosen):
+                    ids[row, : lengths[index]] = encodings[index].ids
+                    mask[row, : lengths[index]] = 1
+                yield start + filled[chosen], ids, mask
+
+    def _tokens(self, texts: list[str]) -> list[Encoding]:
+        letters = self._max_tokens * LETTERS
+        encodings = self._tokenizer.encode_batch([_valid(text[:letters]) for text in texts])
+        if not self._told.is_set():
+            long = sum(bool(encoding.overflowing) for encoding in encodings)
+            if long:
+                self._told.set()
+                log.warning(
+                    "%d of %d texts are longer than %d tokens and are cut there; this is said once.",
+                    long,
+                    len(texts),
+                    self._max_tokens,
+                )
+        return encodings  # type: ignore[no-any-return]
+
+
+def cut(vectors: Floats, dimensions: int) -> Floats:
+    """Return the leading dimensions of vectors [b, d], of length 1 again; all of them where `dimensions` is 0."""
+    if not dimensions or dimensions >= vectors.shape[1]:
+        return vectors
+    kept = vectors[:, :dimensions]
+    return kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), np.float32(1e-12))
+
+
+def _blank(text: str) -> bool:
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
+def _valid(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which are no characters."""
+    return text.encode("utf-8", "ignore").decode("utf-8")
