@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from twofold.core.errors import ConfigError, DataError
-from twofold.core.pipeline import Progress
+from twofold.core.stage import Progress
 from twofold.train.checkpoint import Checkpoint, Weights, random_state, set_random_state, trained_weights
 from twofold.train.options import Training
 from twofold.train.precision import autocast
