@@ -16,8 +16,9 @@ from rich.table import Table as Grid
 
 from twofold.core.config import build
 from twofold.core.errors import TwofoldError
-from twofold.core.pipeline import Pipeline, Recipe
+from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
+from twofold.core.recipe import Recipe
 from twofold.core.slate import Slate
 
 __all__ = ["main"]

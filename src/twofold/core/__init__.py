@@ -6,11 +6,12 @@ from twofold.core.event import Event
 from twofold.core.history import Histories
 from twofold.core.ids import Id, IdMap
 from twofold.core.ladder import Ladder, Rung
-from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
+from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Evidence, Query
+from twofold.core.recipe import Recipe, Weights
 from twofold.core.scores import Candidates, DenseScores, Scores, SparseScores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Encoder, Expander, Fuser, Modality, Ranker, Retriever, Stage
+from twofold.core.stage import Encoder, Expander, Fuser, Modality, Progress, Ranker, Retriever, Stage
 
 __all__ = [
     "Artifact",

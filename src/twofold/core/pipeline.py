@@ -1,115 +1,35 @@
-"""`Recipe` and `Pipeline`: stages in order; turns a Query into a Slate."""
+"""`Pipeline`: stages in order, described by a recipe; turns a Query into a Slate."""
 
+import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import zlib
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self, cast
 
 import numpy as np
 import polars as pl
 
 from twofold.core.artifact import Artifact
-from twofold.core.config import build, read_toml, table
+from twofold.core.config import table
 from twofold.core.dataset import Dataset
-from twofold.core.errors import ArtifactError, ConfigError, nearest
+from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence, Query
+from twofold.core.recipe import EVIDENCE, Recipe
 from twofold.core.scores import Candidates, Scores
 from twofold.core.slate import Pick, Slate
-from twofold.core.stage import Encoder, Expander, Fuser, Ranker, Retriever, link, make_stage
+from twofold.core.stage import Encoder, Expander, Fuser, Progress, Ranker, Retriever, Stage, link, make_stage
 
-__all__ = ["Pipeline", "Progress", "Recipe", "Weights"]
+__all__ = ["Pipeline"]
 
-EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 TOGETHER = 256
 """Queries that are ranked at once."""
 REASONS: tuple[tuple[Evidence, str], ...] = (("items", "like"), ("history", "because of"))
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and of how many."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """For each part of a query, which retrievers answer it, and how much each counts in the fusion."""
-
-    text: dict[str, float] = field(default_factory=dict)
-    image: dict[str, float] = field(default_factory=dict)
-    items: dict[str, float] = field(default_factory=dict)
-    history: dict[str, float] = field(default_factory=dict)
-    nothing: dict[str, float] = field(default_factory=dict)
-
-    def of(self, evidence: Evidence) -> dict[str, float]:
-        """Return the weights for one part of a query."""
-        return getattr(self, evidence)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What a pipeline is made of: the content of a TOML file.
-
-    Raises:
-        ConfigError: `evidence` names a retriever that `retrieve` does not have, or two stages have one name.
-    """
-
-    name: str
-    retrieve: dict[str, dict[str, Any]]
-    """Retrievers by a name of your choice; `kind` says which stage, the rest are its options."""
-    evidence: Weights
-    encode: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Encoders, in the same form; retrievers name them in their options."""
-    expand: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Stages that write more about items, in the same form; search indexes name them in their options."""
-    rank: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Rankers, in the same form; each orders anew what the one before it left."""
-    fuse: dict[str, Any] = field(default_factory=lambda: {"kind": "fusion"})
-    """The stage that makes one ranking of all."""
-    blend: float = 0.3
-    """How much the other evidence of a mixed query reorders what the first evidence found."""
-    recent: int = 1_000
-    """How many of a user's newest events count."""
-    data: dict[str, Any] = field(default_factory=dict)
-    """Options of cleaning; see `twofold.data.Cleaning`."""
-    split: dict[str, Any] = field(default_factory=dict)
-    """Options of the split for evaluation; see `twofold.data.Split`."""
-    tune: dict[str, Any] = field(default_factory=dict)
-    """How the weights of `evidence.history` are chosen on held-out data; see `twofold.flows`. Empty: as written."""
-
-    def __post_init__(self) -> None:
-        names = [*self.encode, *self.expand, *self.retrieve, *self.rank, "fuse"]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ConfigError(f"two stages are called {twice!r}; rename one.")
-        for evidence in EVIDENCE:
-            for name in self.evidence.of(evidence):
-                if name not in self.retrieve:
-                    raise ConfigError(f"[evidence.{evidence}] names {name!r}; {nearest(name, self.retrieve)}")
-
-    @classmethod
-    def read(cls, path: Path) -> "Recipe":
-        """Read a recipe from a TOML file.
-
-        Raises:
-            ConfigError: the file is missing, or something in it is unknown or out of range.
-        """
-        return build(cls, read_toml(path), path.name)
-
-    @classmethod
-    def from_table(cls, values: Mapping[str, Any]) -> "Recipe":
-        """Make a recipe from a table, such as a manifest's.
-
-        Raises:
-            ConfigError: something in it is unknown or out of range.
-        """
-        return build(cls, values, "recipe")
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the recipe as plain values."""
-        return table(self)
 
 
 class Pipeline:
@@ -122,6 +42,8 @@ class Pipeline:
     """
 
     dataset: Dataset
+    keys: dict[str, str]
+    """For each stage, the one needed first, what its fit depends on beside the dataset and the seed."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -134,6 +56,7 @@ class Pipeline:
             raise ConfigError(f"[fuse] is of kind {recipe.fuse['kind']!r}, which fuses nothing; change it.")
         self.fuser = fuser
         self.stages = link({**self.encoders, **self.expanders, **self.retrievers, **self.rankers, "fuse": fuser})
+        self.keys = _keys(self.stages)
         for evidence in EVIDENCE:
             for name in recipe.evidence.of(evidence):
                 if evidence not in self.retrievers[name].evidence:
@@ -143,18 +66,56 @@ class Pipeline:
                     )
 
     def fit(
-        self, dataset: Dataset, *, rng: np.random.Generator | int | None = None, progress: Progress | None = None
+        self,
+        dataset: Dataset,
+        *,
+        rng: np.random.Generator | int | None = None,
+        progress: Progress | None = None,
+        shelf: MutableMapping[str, Stage] | None = None,
     ) -> Self:
-        """Fit every stage on a dataset and return self."""
-        rng = np.random.default_rng(rng)
-        for done, (name, stage) in enumerate(self.stages.items()):
+        """Fit every stage on a dataset and return self.
+
+        What a stage learns depends on the dataset, the seed, its own options and the stages that it needs, not on
+        the rest of the recipe.
+
+        Args:
+            dataset: what to learn from.
+            rng: the seed of everything random.
+            progress: told what is being done.
+            shelf: stages that other pipelines fitted on the same dataset with the same seed, by their `keys`; those
+                that fit here are shared, and what is fitted now is added.
+        """
+        seed = int(np.random.default_rng(rng).integers(2**63))
+        shelf = {} if shelf is None else shelf
+        for done, (name, key) in enumerate(self.keys.items()):
             if progress:
                 progress(f"fit: {name}", done, len(self.stages))
-            stage.fit(dataset, rng=rng)
+            if key not in shelf:
+                shelf[key] = self._fit_stage(name, dataset, seed, progress)
+            self._place(name, shelf[key])
         if progress:
             progress("fit", len(self.stages), len(self.stages))
         self.dataset = dataset
         return self
+
+    def _fit_stage(self, name: str, dataset: Dataset, seed: int, progress: Progress | None) -> Stage:
+        stage, begun = self.stages[name], time.perf_counter()
+        stage.progress = _told_as(name, progress) if progress else None
+        stage.fit(dataset, rng=np.random.default_rng([seed, zlib.crc32(self.keys[name].encode())]))
+        stage.progress, stage.seconds = None, time.perf_counter() - begun
+        return stage
+
+    def _place(self, name: str, stage: Stage) -> None:
+        """Put a fitted stage where an unfitted one of the same options was."""
+        old, self.stages[name] = self.stages[name], stage
+        parts: tuple[dict[str, Any], ...] = (self.encoders, self.expanders, self.retrievers, self.rankers)
+        for part in parts:
+            if name in part:
+                part[name] = stage
+        if old is self.fuser:
+            self.fuser = cast(Fuser, stage)
+        for other in self.stages.values():
+            other.linked |= {field: stage for field, linked in other.linked.items() if linked is old}
 
     def put_items(self, items: pl.DataFrame) -> None:
         """Add items to the catalogue, or describe some anew, at once and without learning anew.
@@ -360,6 +321,20 @@ class Pipeline:
             except (OSError, ValueError) as error:
                 raise ArtifactError(f"{folder} cannot be read ({error}); fit the pipeline again.") from error
         return pipeline
+
+
+def _keys(stages: Mapping[str, Stage]) -> dict[str, str]:
+    """Return for each stage a text that says all that its fit depends on beside the data and the seed."""
+    keys: dict[str, str] = {}
+    for name, stage in stages.items():
+        options = None if stage.config is None else table(stage.config)
+        needed = {field: keys[getattr(stage.config, field)] for field in stage.linked}
+        keys[name] = json.dumps([type(stage).__qualname__, options, needed], sort_keys=True, default=str)
+    return keys
+
+
+def _told_as(name: str, progress: Progress) -> Progress:
+    return lambda what, done, of: progress(f"{name}: {what}", done, of)
 
 
 def _stages_of(cls: type[Any], tables: Mapping[str, Mapping[str, Any]], part: str, lacks: str) -> dict[str, Any]:

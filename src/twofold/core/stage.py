@@ -1,7 +1,7 @@
 """`Stage`: one step of a pipeline, fitted on a Dataset, described by a config, saved as arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,6 +23,7 @@ __all__ = [
     "Expander",
     "Fuser",
     "Modality",
+    "Progress",
     "Ranker",
     "Retriever",
     "Stage",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 Modality = Literal["text", "image", "audio"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and of how many."""
 
 
 class Stage(ABC):
@@ -50,10 +54,16 @@ class Stage(ABC):
     config: Any
     linked: dict[str, Any]
     """The stages that `needs` asks for, by field; set by `link`."""
+    progress: Progress | None
+    """Told by a long `fit` how far it is; set by the pipeline while it fits."""
+    seconds: float
+    """How long the pipeline's last `fit` of it took."""
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
         self.linked = {}
+        self.progress = None
+        self.seconds = 0.0
 
     @abstractmethod
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:

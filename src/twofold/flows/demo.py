@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from twofold.core.dataset import Dataset
-from twofold.core.pipeline import Pipeline, Progress
+from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.slate import Slate
+from twofold.core.stage import Progress
 from twofold.evaluate import Table, write_report
 from twofold.flows.evaluate import evaluate
 from twofold.flows.fit import fit

@@ -11,9 +11,11 @@ import numpy as np
 from twofold.core.dataset import Dataset
 from twofold.core.errors import DataError
 from twofold.core.ids import Codes
-from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
+from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Query
+from twofold.core.recipe import Recipe, Weights
 from twofold.core.scores import Floats
+from twofold.core.stage import Progress, Stage
 from twofold.data import Cases, protocol, split
 from twofold.evaluate import Row, Table, accuracy, beyond, machine, slices
 from twofold.flows.fit import default_recipe, fit
@@ -58,14 +60,14 @@ def evaluate(
 
 def single(name: str, stage: Mapping[str, object], recipe: Recipe) -> Recipe:
     """Return a recipe that answers a history with one stage alone, and nothing as another recipe does."""
-    fallback = {key: recipe.retrieve[key] for key in recipe.evidence.nothing}
     return replace(
         recipe,
         name=name,
-        retrieve={**fallback, "alone": dict(stage)},
+        rank={},
+        retrieve={**recipe.retrieve, "alone": dict(stage)},
         evidence=Weights(history={"alone": 1.0}, nothing=recipe.evidence.nothing),
         tune={},
-    )
+    ).needed()
 
 
 def compare(
@@ -92,13 +94,15 @@ def compare(
     """
     if not len(cases):
         raise DataError("nobody likes anything in the held-out part, so nothing can be measured; give more events.")
-    rows = []
+    rows, shelf = [], dict[str, Stage]()
     for done, (name, recipe) in enumerate(systems.items()):
         if progress:
             progress(f"evaluate: {name}", done, len(systems))
         begun = time.perf_counter()
-        pipeline = fit(train, recipe, rng=rng)
-        seconds = time.perf_counter() - begun
+        before = dict(shelf)
+        pipeline = fit(train, recipe, rng=rng, shelf=shelf)
+        shared = sum(before[key].seconds for key in before.keys() & set(pipeline.keys.values()))
+        seconds = time.perf_counter() - begun + shared
         costs = {"fit seconds": seconds, "ms a query": latency(partial(query_of, pipeline), cases)}
         rows.append(row_of(name, rank_cases(pipeline, cases), train, cases, costs))
     if progress:

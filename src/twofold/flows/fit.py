@@ -1,5 +1,6 @@
 """Fit: a dataset and a recipe become a fitted pipeline."""
 
+from collections.abc import MutableMapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from threadpoolctl import threadpool_limits
 
 from twofold.core.dataset import Dataset
 from twofold.core.errors import DataError
-from twofold.core.pipeline import Pipeline, Progress, Recipe
+from twofold.core.pipeline import Pipeline
+from twofold.core.recipe import Recipe
+from twofold.core.stage import Progress, Stage
 from twofold.flows.tune import tune
 
 __all__ = ["default_recipe", "fit"]
@@ -26,6 +29,7 @@ def fit(
     rng: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    shelf: MutableMapping[str, Stage] | None = None,
 ) -> Pipeline:
     """Tune a recipe on a validation part of the dataset, if it has a `tune` table, and fit it on the whole.
 
@@ -35,6 +39,7 @@ def fit(
         rng: the seed of everything random.
         threads: how many threads linear algebra may use; None leaves it as it is.
         progress: told what is being done.
+        shelf: stages fitted before on the same dataset with the same seed; see `Pipeline.fit`.
 
     Raises:
         DataError: the dataset has no items.
@@ -45,4 +50,4 @@ def fit(
     with threadpool_limits(threads):
         if recipe.tune:
             recipe = tune(dataset, recipe, rng=rng, progress=progress)
-        return Pipeline(recipe).fit(dataset, rng=np.random.default_rng(rng), progress=progress)
+        return Pipeline(recipe).fit(dataset, rng=np.random.default_rng(rng), progress=progress, shelf=shelf)

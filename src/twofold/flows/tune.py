@@ -8,9 +8,11 @@ import numpy.typing as npt
 
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
-from twofold.core.pipeline import Pipeline, Progress, Recipe, Weights
+from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch
+from twofold.core.recipe import Recipe, Weights
 from twofold.core.scores import Candidates
+from twofold.core.stage import Progress
 from twofold.data import Cases, Split, split
 from twofold.evaluate import accuracy, cluster_mean
 
@@ -55,9 +57,9 @@ def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress |
         return recipe
     only = replace(
         recipe,
-        retrieve={name: recipe.retrieve[name] for name in names},
+        rank={},
         evidence=Weights(history=dict.fromkeys(names, 1.0)),
-    )
+    ).needed()
     pipeline = Pipeline(only).fit(train, rng=rng, progress=progress)
     weights = _climb(*_votes(pipeline, cases), cases, options, list(recipe.evidence.history.values()))
     chosen = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}

@@ -1,0 +1,30 @@
+from dataclasses import replace
+
+import numpy as np
+
+from twofold.core import Dataset, Stage
+from twofold.flows import default_recipe, fit, single
+
+
+def test_a_stage_is_fitted_once_for_all_that_share_it(dataset: Dataset) -> None:
+    shelf: dict[str, Stage] = {}
+    recipe = replace(default_recipe(), tune={})
+    first = fit(dataset, recipe, shelf=shelf)
+    alone = fit(dataset, single("alone", recipe.retrieve["ease"], recipe), shelf=shelf)
+    assert alone.retrievers["alone"] is first.retrievers["ease"]
+    assert first.retrievers["ease"].seconds > 0
+    assert set(alone.keys.values()) <= set(first.keys.values())
+
+
+def test_what_a_stage_learns_does_not_depend_on_the_rest_of_the_recipe(dataset: Dataset) -> None:
+    recipe = replace(default_recipe(), tune={})
+    als = {"kind": "als", "factors": 4, "threads": 1}
+    more = replace(recipe, retrieve={"als": als, **recipe.retrieve})
+    alone = fit(dataset, single("alone", als, recipe), rng=5)
+    among = fit(dataset, more, rng=5)
+    assert np.array_equal(alone.retrievers["alone"].vectors, among.retrievers["als"].vectors)  # type: ignore[attr-defined]
+
+
+def test_only_what_is_needed_is_fitted() -> None:
+    recipe = single("alone", {"kind": "transitions"}, default_recipe())
+    assert set(recipe.retrieve) == {"alone", *default_recipe().evidence.nothing}
