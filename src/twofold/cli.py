@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from twofold.core.config import build
-from twofold.core.errors import TwofoldError
+from twofold.core.errors import DataError, TwofoldError
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.recipe import Recipe
@@ -43,7 +43,9 @@ Items = Annotated[Path | None, typer.Option("--items", help="A file that describ
 Column = Annotated[
     list[str] | None, typer.Option("--column", help="Which column is what, as user=buyer_id; may be repeated.")
 ]
-RecipePath = Annotated[Path | None, typer.Option("--recipe", help="A recipe in TOML; by default the one shipped.")]
+RecipePath = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe: a TOML file, or the name of one that is shipped.")
+]
 ArtifactPath = Annotated[Path, typer.Option("--artifact", "-a", help="A fitted pipeline.")]
 Count = Annotated[int, typer.Option("-k", help="How many results.", min=1, max=1000)]
 Filters = Annotated[
@@ -127,15 +129,19 @@ def recommend(
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for.")],
+    text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to look for, instead of a text.")] = None,
     artifact: ArtifactPath = DEFAULT_ARTIFACT,
     k: Count = 10,
     where: Filters = None,
     user: Annotated[str | None, typer.Option(help="Order the results for this user.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search the catalogue."""
-    _answer(artifact, Query(text=text, user=user, k=k, filters=_filters(where), repeat=True), as_json)
+    """Search the catalogue, by words or by a picture."""
+    if (text is None) == (image is None):
+        raise typer.BadParameter("give a text or --image, one of them")
+    picture = _bytes(image) if image else None
+    _answer(artifact, Query(text=text, image=picture, user=user, k=k, filters=_filters(where), repeat=True), as_json)
 
 
 @app.command()
@@ -207,10 +213,11 @@ def _read(source: Path, items: Path | None, column: list[str] | None, recipe: Re
     return dataset
 
 
-def _recipe(path: Path | None) -> Recipe:
-    from twofold.flows import default_recipe  # noqa: PLC0415
+def _recipe(name: str | None) -> Recipe:
+    from twofold.flows import shipped_recipe, shipped_recipes  # noqa: PLC0415
 
-    return Recipe.read(path) if path else default_recipe()
+    name = name or "default"
+    return shipped_recipe(name) if name in shipped_recipes() else Recipe.read(Path(name))
 
 
 def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
@@ -221,6 +228,13 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
             raise typer.BadParameter(f"{value!r} is not of the form name=value", param_hint=option)
         pairs[name] = rest
     return pairs
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); give an image file.") from None
 
 
 def _filters(values: list[str] | None) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from twofold.core import Dataset, Stage
-from twofold.flows import default_recipe, fit, single
+from twofold.core.errors import ConfigError
+from twofold.flows import default_recipe, fit, shipped_recipe, shipped_recipes, single
 
 
 def test_a_stage_is_fitted_once_for_all_that_share_it(dataset: Dataset) -> None:
@@ -28,3 +30,10 @@ def test_what_a_stage_learns_does_not_depend_on_the_rest_of_the_recipe(dataset: 
 def test_only_what_is_needed_is_fitted() -> None:
     recipe = single("alone", {"kind": "transitions"}, default_recipe())
     assert set(recipe.retrieve) == {"alone", *default_recipe().evidence.nothing}
+
+
+def test_recipes_are_found_by_name() -> None:
+    assert "default" in shipped_recipes()
+    assert shipped_recipe("default") == default_recipe()
+    with pytest.raises(ConfigError, match="did you mean 'default'"):
+        shipped_recipe("defalt")

@@ -8,18 +8,37 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import DataError
+from twofold.core.errors import ConfigError, DataError, nearest
 from twofold.core.pipeline import Pipeline
 from twofold.core.recipe import Recipe
 from twofold.core.stage import Progress, Stage
 from twofold.flows.tune import tune
 
-__all__ = ["default_recipe", "fit"]
+__all__ = ["default_recipe", "fit", "shipped_recipe", "shipped_recipes"]
+
+
+RECIPES = Path(str(files("twofold") / "recipes"))
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that Twofold ships."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def shipped_recipe(name: str) -> Recipe:
+    """Return a recipe that Twofold ships.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+    """
+    if name not in shipped_recipes():
+        raise ConfigError(f"no recipe {name!r} is shipped; {nearest(name, shipped_recipes())}")
+    return Recipe.read(RECIPES / f"{name}.toml")
 
 
 def default_recipe() -> Recipe:
-    """Return the recipe that Twofold ships."""
-    return Recipe.read(Path(str(files("twofold") / "recipes" / "default.toml")))
+    """Return the recipe that is fitted where none is named."""
+    return shipped_recipe("default")
 
 
 def fit(
