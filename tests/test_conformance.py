@@ -19,7 +19,10 @@ from twofold.data import Simulation, simulate
 from twofold.flows import fit
 
 RETRIEVERS = sorted(kind for kind in stage_kinds() if issubclass(stage_kinds()[kind].load(), Retriever))
-OPTIONS: dict[str, dict[str, Any]] = {"als": {"factors": 8, "threads": 1}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "als": {"factors": 8, "threads": 1},
+    "sequential": {"width": 8, "length": 20, "training": {"epochs": 2, "threads": 1}},
+}
 """Options that keep a kind small and repeatable; all others run with their defaults."""
 TASTE = [kind for kind in RETRIEVERS if "history" in stage_kinds()[kind].load().evidence]
 SEEDED = [kind for kind in RETRIEVERS if "items" in stage_kinds()[kind].load().evidence]

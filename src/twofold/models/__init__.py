@@ -1,10 +1,11 @@
-"""Recommenders that score from a history: popularity, neighbours, linear models, factors, transitions."""
+"""Recommenders that score from a history: popularity, neighbours, linear models, factors, transitions, sequences."""
 
 from twofold.models.als import ALS, ALSConfig
 from twofold.models.ease import EASE, EASEConfig
 from twofold.models.item_knn import ItemKNN, ItemKNNConfig
 from twofold.models.popularity import Popularity, PopularityConfig
 from twofold.models.recommender import LinearRecommender, Recommender
+from twofold.models.sequential import Sequential, SequentialConfig
 from twofold.models.sparse_ease import SparseEASE, SparseEASEConfig
 from twofold.models.transitions import Transitions, TransitionsConfig
 
@@ -19,6 +20,8 @@ __all__ = [
     "Popularity",
     "PopularityConfig",
     "Recommender",
+    "Sequential",
+    "SequentialConfig",
     "SparseEASE",
     "SparseEASEConfig",
     "Transitions",
