@@ -82,9 +82,10 @@ def test_a_checkpoint_of_another_training_is_refused(make_task, tmp_path, change
 
 
 def test_a_checkpoint_of_other_data_is_refused(make_task, tmp_path):
-    train(make_task(), Training(epochs=1), seed=1, checkpoint=tmp_path / "c", about={"data": "a"})
+    for _ in range(2):
+        train(make_task(), Training(epochs=1), seed=1, checkpoint=tmp_path / "c", about={"data": "a", "sizes": (1, 2)})
     with pytest.raises(ArtifactError, match="another data;"):
-        train(make_task(), Training(epochs=1), seed=1, checkpoint=tmp_path / "c", about={"data": "b"})
+        train(make_task(), Training(epochs=1), seed=1, checkpoint=tmp_path / "c", about={"data": "b", "sizes": (1, 2)})
 
 
 def test_a_damaged_checkpoint_is_refused(make_task, tmp_path):

@@ -112,8 +112,8 @@ def test_contrastive_with_hard_negatives():
     anchors, positives, hard = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
     loss = contrastive(anchors, positives, hard=hard, temperature=1.0)
     assert loss.item() == pytest.approx(math.log(2), rel=1e-6)
-    ids = torch.tensor([3])
-    assert contrastive(anchors, positives, ids, hard=hard, hard_ids=ids).item() == pytest.approx(0.0, abs=1e-7)
+    known = torch.tensor([[True, True]])
+    assert contrastive(anchors, positives, hard=hard, known=known).item() == pytest.approx(0.0, abs=1e-7)
 
 
 def test_contrastive_both_ways():

@@ -7,6 +7,7 @@ random.safetensors      the states of torch's random generators
 manifest.json           where the training stands, what it belongs to, sizes and hashes
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Checkpoint:
         saved = Artifact.open(folder).manifest.get("checkpoint")
         if saved is None:
             raise ArtifactError(f"{folder} is no checkpoint of a training; give another path.")
+        owner = json.loads(json.dumps(dict(owner)))  # as it was written
         if other := sorted(key for key in {*owner, *saved["owner"]} if owner.get(key) != saved["owner"].get(key)):
             raise ArtifactError(
                 f"the checkpoint at {folder} belongs to a training with another {' and '.join(other)}; "

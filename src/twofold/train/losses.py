@@ -129,7 +129,7 @@ def contrastive(
     hard: Tensor | None = None,
     *,
     temperature: float | Tensor = 0.05,
-    hard_ids: Tensor | None = None,
+    known: Tensor | None = None,
     both: bool = False,
 ) -> Tensor:
     """Return the mean InfoNCE loss: each anchor must find its positive among all positives of the batch.
@@ -145,7 +145,7 @@ def contrastive(
         log_q: logarithm of how often each positive is expected in a batch, [n]; up to a constant.
         hard: further negatives, which all anchors share, [h, d].
         temperature: divides the cosines.
-        hard_ids: which item each of these is, int64 [h].
+        known: which positives and hard negatives belong to an anchor too and are no negatives, bool [n, n + h].
         both: whether the positives must find their anchors too; the loss is the mean of both ways.
     """
     left, right = functional.normalize(anchors.float(), dim=1), functional.normalize(positives.float(), dim=1)
@@ -155,10 +155,11 @@ def contrastive(
     same[rows, rows] = False
     forward = (logits if log_q is None else logits - log_q).masked_fill(same, -torch.inf)
     if hard is not None:
-        further = left @ functional.normalize(hard.float(), dim=1).T / temperature
-        if ids is not None and hard_ids is not None:
-            further = further.masked_fill(ids[:, None] == hard_ids, -torch.inf)
-        forward = torch.cat((forward, further), dim=1)
+        forward = torch.cat((forward, left @ functional.normalize(hard.float(), dim=1).T / temperature), dim=1)
+    if known is not None:
+        others = known.clone()
+        others[rows, rows] = False
+        forward = forward.masked_fill(others, -torch.inf)
     loss = functional.cross_entropy(forward, rows, reduction="none")
     if both:
         loss = (loss + functional.cross_entropy(logits.T.masked_fill(same, -torch.inf), rows, reduction="none")) / 2
