@@ -6,7 +6,22 @@ import numpy as np
 import polars as pl
 import pytest
 
-from twofold.core import Dataset, Expander, Histories, IdMap, Recipe, Stage, Weights, stage
+from twofold.core import (
+    Batch,
+    Dataset,
+    Evidence,
+    Expander,
+    Fuser,
+    Histories,
+    IdMap,
+    Pipeline,
+    Recipe,
+    Retriever,
+    Scores,
+    Stage,
+    Weights,
+    stage,
+)
 from twofold.core.errors import ConfigError, MissingExtraError
 from twofold.core.stage import link, make_stage, stage_kinds
 
@@ -159,3 +174,30 @@ def test_what_was_written_about_an_item_goes_when_the_item_changes() -> None:
     made.update(dataset, np.array([0, 2], np.int32))
     assert made.expansions.to_list() == [None, "about b", None]
     assert before.to_list() == ["about a", "about b"]
+
+
+class Reads(Retriever):
+    """A retriever for texts and histories that cannot read texts."""
+
+    evidence = ("text", "history")
+
+    def answers(self) -> tuple[Evidence, ...]:
+        return ("history",)
+
+    def fit(self, dataset: Dataset, *, rng: Any = None) -> "Reads":
+        return self
+
+    def score(self, batch: Batch, evidence: Evidence) -> Scores:
+        raise NotImplementedError
+
+
+class Fuses(Plain, Fuser):
+    votes = fuse = reorder = None  # type: ignore[assignment]
+
+
+def test_a_retriever_is_not_asked_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "stage_kinds", lambda: {"reads": Point(Reads), "fusion": Point(Fuses)})
+    table = {"it": {"kind": "reads"}}
+    Pipeline(Recipe(name="r", retrieve=table, evidence=Weights(history={"it": 1.0})))
+    with pytest.raises(ConfigError, match=r"\[evidence.text\] names 'it', which answers only history; remove it"):
+        Pipeline(Recipe(name="r", retrieve=table, evidence=Weights(text={"it": 1.0})))

@@ -59,10 +59,11 @@ class Pipeline:
         self.keys = _keys(self.stages)
         for evidence in EVIDENCE:
             for name in recipe.evidence.of(evidence):
-                if evidence not in self.retrievers[name].evidence:
+                answered = self.retrievers[name].answers()
+                if evidence not in answered:
                     raise ConfigError(
                         f"[evidence.{evidence}] names {name!r}, which answers only "
-                        f"{' and '.join(self.retrievers[name].evidence)}; remove it there."
+                        f"{' and '.join(answered)}; remove it there."
                     )
 
     def fit(

@@ -138,7 +138,11 @@ class Retriever(Stage):
     """A stage that finds items for the evidence in a query."""
 
     evidence: ClassVar[tuple[Evidence, ...]]
-    """The parts of a query that this retriever can answer."""
+    """The parts of a query that this kind of retriever can answer."""
+
+    def answers(self) -> tuple[Evidence, ...]:
+        """Return the parts of a query that this one can answer: fewer, where what it needs cannot read them."""
+        return self.evidence
 
     @abstractmethod
     def score(self, batch: Batch, evidence: Evidence) -> Scores:
