@@ -1,20 +1,21 @@
 """Files that items name, such as their photographs: found inside one folder, read, and counted where they fail."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 
-from twofold.core.errors import DataError
+from twofold.core.errors import ConfigError, DataError
 from twofold.core.ids import Id
 
-__all__ = ["Media", "MediaReport", "Refused", "UnreadableError"]
+__all__ = ["Media", "MediaReport", "Refused", "UnreadableError", "decoded"]
 
 T = TypeVar("T")
 REPORT = "media.json"
+MOST_BYTES = 20_000_000
 
 
 class UnreadableError(DataError):
@@ -59,11 +60,16 @@ class Media:
         column: the column of `Dataset.items`; where it is missing, no item has a file.
         folder: paths are relative to it, and none may lead out of it: by `..`, by a link or by an absolute path.
         most_bytes: the largest file that is read.
+
+    Raises:
+        ConfigError: there is no such folder.
     """
 
-    def __init__(self, column: str, folder: Path, most_bytes: int) -> None:
-        self.column, self.folder, self.most_bytes = column, folder, most_bytes
+    def __init__(self, column: str, folder: str, most_bytes: int = MOST_BYTES) -> None:
+        self.column, self.folder, self.most_bytes = column, Path(folder).expanduser(), most_bytes
         self.report = MediaReport()
+        if not self.folder.is_dir():
+            raise ConfigError(f"there is no folder {folder!r} with the items' files; give its path as `folder`.")
 
     def read(self, items: pl.DataFrame, decode: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
         """Yield the row and the decoded file of each item that has one; after the last, `report` is complete.
@@ -114,3 +120,12 @@ class Media:
         if len(content) > self.most_bytes:
             raise UnreadableError(f"the file has more than {self.most_bytes:,} bytes")
         return content
+
+
+def decoded(values: Sequence[bytes], decode: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
+    """Yield the position and the decoded content of what can be read; the rest is passed over."""
+    for row, value in enumerate(values):
+        try:
+            yield row, decode(value)
+        except UnreadableError:
+            continue

@@ -1,6 +1,5 @@
-"""Networks of torch written as ONNX. Only `fit` needs this module, and torch, onnx and onnxscript with it."""
+"""Networks of torch written as ONNX. Only `fit` needs this module, and torch and onnx with it."""
 
-import contextlib
 import io
 import warnings
 from collections.abc import Mapping
@@ -20,18 +19,19 @@ def export(module: torch.nn.Module, inputs: Mapping[str, npt.NDArray[Any]], outp
         inputs: an example of each, at least two rows long, by the names they shall have.
         output: the name of the output.
     """
-    values = tuple(torch.from_numpy(value) for value in inputs.values())
-    batch = torch.export.Dim("batch", min=1, max=1 << 16)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode(False):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter(
+            "ignore"
+        )  # each shape that the trace fixes is one, as is meant
+        torch.onnx.export(
             module,
-            values,
+            tuple(torch.from_numpy(value) for value in inputs.values()),
+            file,
             input_names=list(inputs),
             output_names=[output],
-            dynamic_shapes=tuple({0: batch} for _ in values),
-            dynamo=True,
-            verbose=False,
+            dynamic_axes={name: {0: "batch"} for name in (*inputs, output)},
+            opset_version=17,
+            dynamo=False,
         )
-    assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    return file.getvalue()

@@ -1,26 +1,23 @@
 """`ImageEncoder`: items by what their photographs look like."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError
-from twofold.core.query import LARGEST_IMAGE
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality
 from twofold.encoders.image.pictures import Pixels, View
 from twofold.encoders.image.whitening import Whitening
-from twofold.encoders.media import Media, MediaReport, UnreadableError
-from twofold.encoders.session import Graph
+from twofold.encoders.media import Media, MediaReport, decoded
+from twofold.encoders.session import Graph, batches, unit
 
-__all__ = ["ImageConfig", "ImageEncoder", "media_folder"]
+__all__ = ["ImageConfig", "ImageEncoder"]
 
 GRAPH = "image.onnx"
 WIDTH = 1280
@@ -83,10 +80,9 @@ class ImageEncoder(Encoder):
         from twofold.encoders.image.efficientnet import read_weights  # noqa: PLC0415
         from twofold.encoders.onnx_export import export  # noqa: PLC0415
 
-        folder = media_folder(self.config.folder)
+        media = self._media()
         example = np.zeros((2, 3, VIEW.size, VIEW.size), np.float32)
         self.graph = Graph(export(read_weights(), {"pixels": example}, "features"), self.config.threads)
-        media = Media(self.config.column, folder, LARGEST_IMAGE)
         features = self._features(media.read(dataset.items, VIEW.pixels), len(dataset.items))
         self.report = media.report
         self.whitening = Whitening.fit(features, self.config.dimensions) if self.config.dimensions else None
@@ -95,11 +91,11 @@ class ImageEncoder(Encoder):
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of image files' contents; one that cannot be read gets zeros."""
-        return self._finished(self._features(_readable(values), len(values)))
+        return self._finished(self._features(decoded(values, VIEW.pixels), len(values)))
 
     def encode_items(self, items: pl.DataFrame) -> Floats:
         """Return the vectors of items by their files; `report` says what came of them."""
-        media = Media(self.config.column, media_folder(self.config.folder), LARGEST_IMAGE)
+        media = self._media()
         features = self._features(media.read(items, VIEW.pixels), len(items))
         self.report = media.report
         return self._finished(features)
@@ -119,6 +115,9 @@ class ImageEncoder(Encoder):
         self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         self.whitening = Whitening.load(folder) if self.config.dimensions else None
 
+    def _media(self) -> Media:
+        return Media(self.config.column, self.config.folder)
+
     def _features(self, pixels: Iterable[tuple[int, Pixels]], size: int) -> Floats:
         """Return what the network sees in each of `size` rows, of length 1, or 0 where there is no picture."""
         features = np.zeros((size, WIDTH), np.float32)
@@ -128,15 +127,3 @@ class ImageEncoder(Encoder):
 
     def _finished(self, features: Floats) -> Floats:
         return self.whitening(features) if self.whitening else features
-
-
-def media_folder(name: str) -> Path:
-    """Return the folder that holds the items' files.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {name!r} with the items' files; give its path as `folder`.")
-    return folder

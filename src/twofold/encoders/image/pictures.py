@@ -2,9 +2,7 @@
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +39,7 @@ def open_picture(content: bytes, near: int | None = None) -> Image.Image:
             if wide * high > MOST_PIXELS:
                 raise UnreadableError(f"it has {wide:,} × {high:,} pixels, and at most {MOST_PIXELS:,} are read")
             if near is not None:
-                picture.draft("RGB" if picture.mode in ("RGB", "YCbCr") else None, (near, near))
+                picture.draft(None, (near, near))
             picture.load()
             return _plain(_upright(picture))
     except UnreadableError:
@@ -83,7 +81,7 @@ class View:
     size: int
     """Pixels of a side."""
     crop: float = 1.0
-    """Share of the shorter side that the square takes."""
+    """Share of the shorter side that the square takes; 0 squeezes the whole picture into it."""
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     """Of the values 0 … 255, for red, green and blue."""
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
@@ -97,8 +95,7 @@ class View:
         picture = open_picture(content, near=2 * self.size)
         side = min(picture.size) * self.crop
         left, top = ((length - side) / 2 for length in picture.size)
-        square = picture.resize(
-            (self.size, self.size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-        )
+        box = (left, top, left + side, top + side) if side else None
+        square = picture.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
         values = np.asarray(square, np.float32)
         return ((values - np.float32(self.mean)) / np.float32(self.std)).transpose(2, 0, 1)
