@@ -44,13 +44,15 @@ def gap_buckets(histories: Histories) -> Ints:
     known = (histories.timestamps > 0) & (np.concatenate(([0], histories.timestamps[:-1])) > 0)
     known[histories.indptr[:-1][histories.lengths > 0]] = False
     buckets = 1 + np.floor(np.log2(1 + np.maximum(seconds, 0))).astype(np.int64)
-    return np.where(known, np.minimum(buckets, GAPS - 1), 0)
+    found: Ints = np.where(known, np.minimum(buckets, GAPS - 1), 0)
+    return found
 
 
 def value_buckets(histories: Histories) -> Ints:
     """Return in which bucket the value of each event is: 1 and 2 for dislikes, 3 for neither, 4 and 5 for likes."""
     strengths = np.minimum(np.ceil(2 * np.abs(histories.values)), 2)
-    return NEUTRAL + (np.sign(histories.values) * strengths).astype(np.int64)
+    found: Ints = NEUTRAL + (np.sign(histories.values) * strengths).astype(np.int64)
+    return found
 
 
 def block(histories: Histories, starts: Ints, stops: Ints, features: tuple[Ints, Ints]) -> Block:

@@ -6,6 +6,7 @@ int64 [b, w]. Output: `states` float32 [b, d].
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
-    def __call__(self, operation: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+    def __call__(self, operation: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """Add a node and return its output, or its outputs' common stem."""
         name = f"{operation}.{len(self.nodes)}"
         names = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
@@ -159,4 +160,5 @@ def as_onnx(config: SequentialConfig, weights: Mapping[str, npt.NDArray[np.float
         producer_name="twofold",
     )
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content

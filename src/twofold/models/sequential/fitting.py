@@ -10,11 +10,12 @@ from twofold.core.config import table
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
+from twofold.models.holding import hold_out
 from twofold.models.sequential.config import SequentialConfig
 from twofold.models.sequential.export import as_onnx
 from twofold.models.sequential.network import Known, Network
-from twofold.models.sequential.spectral import spectral_vectors
-from twofold.models.sequential.task import SequenceTask, hold_out
+from twofold.models.sequential.task import SequenceTask
+from twofold.models.spectral import spectral_vectors
 from twofold.train import TrainingReport, train
 
 __all__ = ["Fitted", "as_fitted", "fit_networks"]
@@ -59,7 +60,7 @@ def fit_networks(
         about: what the data are, for the checkpoint.
         progress: told how far it is.
     """
-    rest, held = hold_out(log, config, np.random.default_rng(seed))
+    rest, held = hold_out(log, config.holdout, np.random.default_rng(seed))
     known = _known(config, rest, content, int(log.items.max(initial=-1)) + 1, seed)
     fitted = []
     for member in range(config.members):

@@ -119,7 +119,9 @@ class _Block(nn.Module):
         query, key = _turned(query, turn), _turned(key, turn)
         seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         states = states + self.drop(self.gather(seen.transpose(1, 2).reshape(b, w, d)))
-        return states + self.drop(self.narrow(self.drop(functional.gelu(self.widen(self.between(states))))))
+        wide = self.drop(functional.gelu(self.widen(self.between(states))))
+        fed: Tensor = states + self.drop(self.narrow(wide))
+        return fed
 
 
 def _turned(heads: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,33 +1,22 @@
 """What the training loop needs of the sequential model: batches, loss and held-out quality."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from twofold.core.history import Histories
-from twofold.core.ids import Codes
-from twofold.models.sequential.config import SequentialConfig
+from twofold.models.holding import HeldOut
 from twofold.models.sequential.events import NEUTRAL, Block, blocks
 from twofold.models.sequential.network import Network
 from twofold.models.sequential.positions import visible
 from twofold.models.sequential.windows import LazyBlock, Windows
 from twofold.train.losses import cross_entropy, sampled_softmax
 
-__all__ = ["HeldOut", "SequenceTask", "hold_out"]
+__all__ = ["SequenceTask"]
 
 MANY_ITEMS = 50_000
 AT_ONCE = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOut:
-    """Users whose last like is to be found, given what they did before it."""
-
-    histories: Histories
-    targets: Codes
 
 
 class SequenceTask:
@@ -40,7 +29,8 @@ class SequenceTask:
     """
 
     def __init__(self, network: Network, log: Histories, held: HeldOut | None) -> None:
-        self.module, self.config, self.held = network, network.config, held
+        self.module: torch.nn.Module = network
+        self.network, self.config, self.held = network, network.config, held
         self.device = network.bias.device
         # A window of w + 1 events has w that are told from those before.
         extra = self.config.objective == "causal"
@@ -58,11 +48,11 @@ class SequenceTask:
     def backward(self, batch: LazyBlock) -> float:
         """Compute the loss of a batch and its gradients."""
         events = batch.make()
-        table = self.module.table()
+        table = self.network.table()
         hidden, targets = self._told(events, table)
         if not len(targets):
             return 0.0
-        items, bias = table[:-1], self.module.bias
+        items, bias = table[:-1], self.network.bias
         if self.sampled:
             drawn = torch.multinomial(self.shares, self.config.negatives, replacement=True)
             loss = sampled_softmax(hidden, items, targets, drawn, log_q=self.log_q, bias=bias)
@@ -98,18 +88,13 @@ class SequenceTask:
         """Return NDCG@10 of the held-out likes among all items that the user has not had."""
         if self.held is None:
             return None
-        table = self.module.table()
-        gains = []
+        table = self.network.table()
         hidden = len(table) - 1 if self.config.objective == "masked" else None
-        for rows, events in blocks(self.held.histories, AT_ONCE, hidden=hidden):
-            states = self._last_states(events, table)
-            scores = states.float() @ table[:-1].T + self.module.bias
-            had = self.held.histories.take(rows)
-            scores[torch.from_numpy(had.rows), torch.from_numpy(had.items.astype(np.int64))] = -torch.inf
-            right = torch.from_numpy(self.held.targets[rows].astype(np.int64)).to(self.device)[:, None]
-            places = (scores >= scores.gather(1, right)).sum(dim=1)
-            gains.append(torch.where(places <= 10, 1 / torch.log2(places + 1.0), 0.0))
-        return float(torch.cat(gains).mean())
+        gains = []
+        for rows, events in blocks(self.held.histories.last(visible(self.config)), AT_ONCE, hidden=hidden):
+            scores = self._last_states(events, table).float() @ table[:-1].T + self.network.bias
+            gains.append(self.held.gains(rows, scores.cpu().numpy()))
+        return float(np.concatenate(gains).mean())
 
     def _last_states(self, events: Block, table: Tensor) -> Tensor:
         """Return the state at the last event of each history, [b, d]."""
@@ -117,26 +102,5 @@ class SequenceTask:
             self._tensor(part) for part in (events.items, events.gaps, events.values, events.lengths)
         )
         states = self.module(functional.embedding(items, table), gaps, values, lengths)
-        return states[torch.arange(len(items), device=self.device), lengths - 1]
-
-
-def hold_out(log: Histories, config: SequentialConfig, rng: np.random.Generator) -> tuple[Histories, HeldOut | None]:
-    """Take the last new like of some users out of a log, and what they did after it.
-
-    Returns:
-        The rest of the log, and what was taken; None where that is nothing.
-    """
-    places = np.arange(len(log.items))
-    first = np.isin(places, np.unique(log.rows * (int(log.items.max(initial=0)) + 1) + log.items, return_index=True)[1])
-    last = np.full(len(log), -1)
-    np.maximum.at(last, log.rows, np.where(first & (log.values > 0), places, -1))
-    eligible = np.flatnonzero(last - log.indptr[:-1] >= 2)
-    count = min(config.holdout, len(eligible) // 10)
-    if not count:
-        return log, None
-    users = np.sort(rng.choice(eligible, count, replace=False))
-    ends = log.indptr[1:].copy()
-    ends[users] = last[users]
-    rest = log.where(places < ends[log.rows])
-    histories = rest.take(users).last(visible(config))
-    return rest, HeldOut(histories=histories, targets=log.items[last[users]])
+        last: Tensor = states[torch.arange(len(items), device=self.device), lengths - 1]
+        return last

@@ -36,4 +36,5 @@ def spectral_vectors(log: Histories, items: int, width: int, seed: int) -> Float
     if matrix.nnz and rank > 0:
         left, strengths, _ = svds(matrix, k=rank, rng=np.random.default_rng(seed))
         vectors[:, :rank] = left * np.sqrt(strengths)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit

@@ -1,7 +1,7 @@
 import numpy as np
 
 from twofold.core import Histories
-from twofold.models.sequential.spectral import spectral_vectors
+from twofold.models.spectral import spectral_vectors
 
 
 def test_company_is_likeness() -> None:
