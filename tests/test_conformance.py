@@ -21,6 +21,7 @@ from twofold.flows import fit
 RETRIEVERS = sorted(kind for kind in stage_kinds() if issubclass(stage_kinds()[kind].load(), Retriever))
 OPTIONS: dict[str, dict[str, Any]] = {
     "als": {"factors": 8, "threads": 1},
+    "two-tower": {"width": 8, "length": 20, "training": {"epochs": 2, "threads": 1}},
     "sequential": {"width": 8, "length": 20, "training": {"epochs": 2, "threads": 1}},
 }
 """Options that keep a kind small and repeatable; all others run with their defaults."""

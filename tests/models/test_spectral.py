@@ -1,7 +1,7 @@
 import numpy as np
 
 from twofold.core import Histories
-from twofold.models.spectral import spectral_vectors
+from twofold.models.spectral import spectral_vectors, told_by
 
 
 def test_company_is_likeness() -> None:
@@ -21,3 +21,9 @@ def test_more_columns_than_items_stay_empty() -> None:
 
 def test_nothing_in_common_is_no_vector() -> None:
     assert not spectral_vectors(Histories.from_lists([[0], [1]]), 2, 4, seed=1).any()
+
+
+def test_what_content_tells_by_hand() -> None:
+    # One number of content: W = sum(c v) / (sum(c c) + 1).
+    content, vectors = np.array([[1.0], [2.0]], np.float32), np.array([[3.0, 0.0], [1.0, 6.0]], np.float32)
+    np.testing.assert_allclose(told_by(content, vectors), [[5 / 6, 2.0]], rtol=1e-6)

@@ -136,6 +136,17 @@ class EASE(Recommender):
             part[rows[:, None] == columns] = 0
         return np.where((up[:, None] < 0) | (across < 0), np.float32(0), part)
 
+    def times(self, matrix: Floats) -> Floats:
+        """Return B times a matrix, float32 [n, p], without making B in dual form; what nobody liked gets 0."""
+        product = np.zeros((self.items, matrix.shape[1]), np.float32)
+        rows = matrix[self.liked]
+        if self.weights is not None:
+            product[self.liked] = self.weights @ rows
+        elif self.kernel is not None and self.scale is not None:
+            fans, scaled = self._fans(), rows * self.scale[:, None]
+            product[self.liked] = rows - scaled + fans @ (self.kernel @ (fans.T @ scaled))
+        return product
+
     def _fans(self) -> sp.csr_matrix:
         assert self.kernel is not None
         shape = (len(self.liked), len(self.kernel))

@@ -43,6 +43,7 @@ def like_matrix(histories: Histories, items: int, weights: Floats | None = None)
     matrix = sp.csr_matrix(
         (np.ones(len(histories.items), np.float32) if weights is None else weights, histories.items, histories.indptr),
         shape=(len(histories), items),
+        copy=True,  # or the next line would order the events of the histories anew
     )
     matrix.sum_duplicates()
     if weights is None:

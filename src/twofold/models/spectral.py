@@ -7,10 +7,11 @@ from scipy.sparse.linalg import svds
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 
-__all__ = ["spectral_vectors"]
+__all__ = ["spectral_vectors", "told_by"]
 
 WINDOW = 10
 DECAY = 0.8
+RIDGE = 1.0
 
 
 def spectral_vectors(log: Histories, items: int, width: int, seed: int) -> Floats:
@@ -38,3 +39,12 @@ def spectral_vectors(log: Histories, items: int, width: int, seed: int) -> Float
         vectors[:, :rank] = left * np.sqrt(strengths)
     unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     return unit
+
+
+def told_by(content: Floats, vectors: Floats) -> Floats:
+    """Return the linear map W, float32 [c, d], by which the vectors [n, d] are best told from content [n, c].
+
+    It is ridge regression, `W = (C'C + I)^-1 C'V`.
+    """
+    gram = content.T @ content + RIDGE * np.eye(content.shape[1], dtype=np.float32)
+    return np.linalg.solve(gram, content.T @ vectors).astype(np.float32)

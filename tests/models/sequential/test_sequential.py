@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,31 +7,10 @@ import pytest
 from twofold.core import Dataset, Histories
 from twofold.core.config import build
 from twofold.core.errors import ArtifactError, ConfigError, DataError
-from twofold.core.stage import Encoder
 from twofold.models.sequential import Features, Sequential, SequentialConfig, SequentialTraining
 
 TINY = {"width": 8, "length": 12, "tokens": 200, "holdout": 0}
 CYCLE = 6
-
-
-class Letters(Encoder):
-    """An encoder that says of an item which letter stands first."""
-
-    reads = ("text",)
-
-    def fit(self, dataset: Dataset, *, rng=None) -> "Letters":
-        self.vectors = self.encode_items(dataset.items)
-        return self
-
-    def encode(self, values, modality):
-        raise NotImplementedError
-
-    def encode_items(self, items: pl.DataFrame):
-        found = np.zeros((len(items), 3), np.float32)
-        for row, title in enumerate(items["title"]):
-            if title[0] in "abc":
-                found[row, "abc".index(title[0])] = 1
-        return found
 
 
 def config(**more) -> SequentialConfig:
@@ -131,27 +109,10 @@ def test_members_add_up(circling: Dataset) -> None:
     np.testing.assert_allclose(model.score_histories(asked)[0, :6], expected, rtol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def lettered(make_dataset) -> Dataset:
-    """Items whose titles begin with a, b or c; after one with a comes one with b, then c. The last two are new."""
-    letters = ["a", "b", "c"] * 4 + ["b", "x"]
-    rng = np.random.default_rng(5)
-    lists = [[3 * rng.integers(4) + step % 3 for step in range(rng.integers(3), 9)] for _ in range(80)]
-    dataset = make_dataset(lists, len(letters))
-    titles = [f"{letter}{code}" for code, letter in enumerate(letters)]
-    return Dataset(
-        item_ids=dataset.item_ids,
-        user_ids=dataset.user_ids,
-        items=dataset.items.with_columns(title=pl.Series(titles)),
-        users=dataset.users,
-        log=dataset.log,
-    )
-
-
 @pytest.fixture
-def by_letter(lettered: Dataset) -> Sequential:
+def by_letter(lettered: Dataset, letters) -> Sequential:
     model = Sequential(config(encoder="letters", content_dropout=0.5, dropout=0.0, training={"epochs": 20, "lr": 0.01}))
-    model.linked["encoder"] = Letters().fit(lettered)
+    model.linked["encoder"] = letters.fit(lettered)
     return model.fit(lettered, rng=1)
 
 
@@ -232,10 +193,3 @@ def test_nobody_with_two_events_is_said(make_dataset) -> None:
 def test_wrong_options_are_refused(options, words) -> None:
     with pytest.raises(ConfigError, match=words):
         build(SequentialConfig, options, "sequential")
-
-
-def test_torch_is_for_training_only() -> None:
-    import subprocess
-
-    program = "import sys, twofold.models.sequential; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -15,13 +15,10 @@ from twofold.models.sequential.config import SequentialConfig
 from twofold.models.sequential.export import as_onnx
 from twofold.models.sequential.network import Known, Network
 from twofold.models.sequential.task import SequenceTask
-from twofold.models.spectral import spectral_vectors
+from twofold.models.spectral import spectral_vectors, told_by
 from twofold.train import TrainingReport, train
 
 __all__ = ["Fitted", "as_fitted", "fit_networks"]
-
-RIDGE = 1.0
-"""Penalty under which the vectors of items are first told from their content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +95,7 @@ def _known(config: SequentialConfig, log: Histories, content: Floats | None, ite
     vectors = spectral_vectors(likes, items, config.width, seed) if config.spectral else None
     projection = None
     if content is not None and vectors is not None:
-        gram = content.T @ content + RIDGE * np.eye(content.shape[1], dtype=np.float32)
-        projection = np.linalg.solve(gram, content.T @ vectors).astype(np.float32)
+        projection = told_by(content, vectors)
         vectors = vectors - content @ projection
     return Known(
         counts=np.bincount(likes.items, minlength=items).astype(np.float32),
