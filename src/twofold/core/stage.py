@@ -94,7 +94,7 @@ class Stage(ABC):
 class Encoder(Stage):
     """A stage that turns items, texts or images into vectors of one space, where a large dot product means likeness."""
 
-    reads: ClassVar[tuple[Modality, ...]]
+    reads: tuple[Modality, ...]
     """What `encode` takes."""
     vectors: Floats
     """The items' vectors, float32 [n, d], set by `fit`: of length 1, or 0 where an item has nothing to encode."""
