@@ -86,12 +86,15 @@ class JointEncoder(Encoder):
 
     Config: ClassVar[type] = JointConfig
     needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType(dict.fromkeys(MODALITIES, Encoder))
-    reads: ClassVar[tuple[Modality, ...]] = MODALITIES
     config: JointConfig
     projections: dict[str, Projection]
     behaviour: Floats
     """The items' behaviour vectors, [n, b]; [n, 0] where they take no part."""
     vectors: Floats
+
+    def __init__(self, config: JointConfig | None = None) -> None:
+        super().__init__(config)
+        self.reads = tuple(name for name in MODALITIES if getattr(self.config, name))
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Train the projections on the items that have several modalities, and place all items.

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-
 from tests.encoders.image.conftest import catalogue, encoded, noise
+
 from twofold.core import Dataset
 from twofold.core.errors import ConfigError, DataError
 from twofold.encoders.image import ImageConfig, ImageEncoder
@@ -29,6 +29,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         return torch.nn.Sequential(*layers).eval()
 
     monkeypatch.setattr("twofold.encoders.image.efficientnet.read_weights", network)
+    monkeypatch.setattr("twofold.encoders.image.centring.FEWEST", 5)  # the tests' catalogue has no more
 
 
 @pytest.fixture

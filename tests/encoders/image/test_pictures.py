@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-
 from tests.encoders.image.conftest import encoded, noise
+
 from twofold.encoders.image.pictures import View, open_picture
 from twofold.encoders.media import UnreadableError
 

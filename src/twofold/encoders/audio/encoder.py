@@ -51,7 +51,7 @@ class AudioEncoder(Encoder):
     """
 
     Config: ClassVar[type] = AudioConfig
-    reads: ClassVar[tuple[Modality, ...]] = ("audio",)
+    reads: tuple[Modality, ...] = ("audio",)
     config: AudioConfig
     graph: Graph
     filters: npt.NDArray[np.float64]

@@ -1,7 +1,6 @@
 """The encoder of a Whisper checkpoint of transformers, as ONNX. Only `fit` needs this module."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ from transformers import AutoConfig, WhisperModel
 from transformers.audio_utils import mel_filter_bank
 
 from twofold.core.errors import ConfigError
+from twofold.encoders.checkpoint import PLAIN, reading
 from twofold.encoders.onnx_export import export
 
 __all__ = ["WhisperParts", "read_whisper"]
@@ -45,23 +45,11 @@ def read_whisper(name: str) -> WhisperParts:
     Raises:
         ConfigError: there is no such folder, or it holds no Whisper model, or one whose weights are a pickle.
     """
-    folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
-        raise ConfigError(f"there is no folder {name!r} with a Whisper model; give its path as `model`.")
-    try:
+    with reading(name, "Whisper") as folder:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "whisper":
             raise ConfigError(f"{name} holds a model of type {config.model_type!r}, not Whisper; give another folder.")
-        model = WhisperModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, attn_implementation="eager", dtype=torch.float32
-        ).eval()
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"{name} cannot be read as a Whisper model ({str(error).splitlines()[0]}); it wants a config and weights "
-            "as safetensors."
-        ) from error
+        model = WhisperModel.from_pretrained(folder, dtype=torch.float32, **PLAIN).eval()
     places = config.max_source_positions
     example = np.zeros((2, config.num_mel_bins, 2 * places), np.float32)
     return WhisperParts(

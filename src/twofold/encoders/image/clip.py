@@ -53,7 +53,7 @@ class Clip(Encoder):
     """
 
     Config: ClassVar[type] = ClipConfig
-    reads: ClassVar[tuple[Modality, ...]] = ("text", "image")
+    reads: tuple[Modality, ...] = ("text", "image")
     config: ClipConfig
     images: Graph
     texts: Graph

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from twofold.core.errors import ConfigError
+from twofold.encoders.checkpoint import PLAIN, reading
 from twofold.encoders.image.pictures import View
 from twofold.encoders.onnx_export import export
 
@@ -54,26 +54,14 @@ def read_clip(name: str) -> ClipParts:
         ConfigError: there is no such folder, or it holds no model of the CLIP family, or one whose weights are a
             pickle.
     """
-    folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
-        raise ConfigError(f"there is no folder {name!r} with a CLIP model; give its path as `model`.")
-    try:
+    with reading(name, "CLIP") as folder:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
             raise ConfigError(f"{name} holds a model of type {config.model_type!r}, not of the CLIP family.")
-        model = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, attn_implementation="eager", dtype=torch.float32
-        ).eval()
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, **PLAIN).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         looks = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
         view = _view(looks, config.vision_config.image_size)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"{name} cannot be read as a CLIP model ({str(error).splitlines()[0]}); it wants config, tokenizer, "
-            "preprocessor and weights as safetensors."
-        ) from error
     pixels = np.zeros((2, 3, view.size, view.size), np.float32)
     length = min(LONGEST, config.text_config.max_position_embeddings)
     codes = _fixed(tokenizer, length)

@@ -12,8 +12,8 @@ from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality
+from twofold.encoders.image.centring import Centring
 from twofold.encoders.image.pictures import Pixels, View
-from twofold.encoders.image.whitening import Whitening
 from twofold.encoders.media import Media, MediaReport, decoded
 from twofold.encoders.session import Graph, batches, unit
 
@@ -37,8 +37,8 @@ class ImageConfig:
     """The column of items that names the files."""
     folder: str = "."
     """Where the files lie; paths are relative to it, and none may lead out of it."""
-    dimensions: int = 64
-    """Length of the vectors after whitening; 0 leaves the network's 1,280 numbers as they are."""
+    dimensions: int = 128
+    """Length of the vectors after centring; 0 leaves the network's 1,280 numbers as they are."""
     batch: int = 16
     """Images that go through the network at once."""
     threads: int = 0
@@ -54,18 +54,18 @@ class ImageConfig:
 class ImageEncoder(Encoder):
     """Vectors of images from EfficientNet-Lite0, which was trained to tell 1,000 kinds of things apart.
 
-    What its last layer before the kinds sees is averaged over the picture, divided by its length, and whitened over
-    the catalogue's images (see `Whitening`): what all have in common then counts for nothing. Items without an image,
-    and those whose file cannot be used, get zeros; `report` says which.
+    What its last layer before the kinds sees is averaged over the picture, divided by its length, and centred over
+    the catalogue's images (see `Centring`), where there are enough: what all have in common then counts for nothing.
+    Items without an image, and those whose file cannot be used, get zeros; `report` says which.
 
-    Source: Tan and Le, "EfficientNet" (2019); whitening: Jégou and Chum (2012).
+    Source: Tan and Le, "EfficientNet: Rethinking model scaling for convolutional neural networks", ICML 2019.
     """
 
     Config: ClassVar[type] = ImageConfig
-    reads: ClassVar[tuple[Modality, ...]] = ("image",)
+    reads: tuple[Modality, ...] = ("image",)
     config: ImageConfig
     graph: Graph
-    whitening: Whitening | None
+    centring: Centring | None
     vectors: Floats
     report: MediaReport
     """What came of the items' files, at `fit` or at the last `update`."""
@@ -85,7 +85,7 @@ class ImageEncoder(Encoder):
         self.graph = Graph(export(read_weights(), {"pixels": example}, "features"), self.config.threads)
         features = self._features(media.read(dataset.items, VIEW.pixels), len(dataset.items))
         self.report = media.report
-        self.whitening = Whitening.fit(features, self.config.dimensions) if self.config.dimensions else None
+        self.centring = Centring.fit(features, self.config.dimensions) if self.config.dimensions else None
         self.vectors = self._finished(features)
         return self
 
@@ -101,19 +101,19 @@ class ImageEncoder(Encoder):
         return self._finished(features)
 
     def save(self, folder: Path) -> None:
-        """Write network, whitening, vectors and report."""
+        """Write network, centring, vectors and report."""
         self.graph.save(folder / GRAPH)
         self.report.save(folder)
         np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
-        if self.whitening:
-            self.whitening.save(folder)
+        if self.centring:
+            self.centring.save(folder)
 
     def restore(self, folder: Path, dataset: Dataset) -> None:
         """Read what `save` wrote; needs no torch."""
         self.graph = Graph.load(folder / GRAPH, self.config.threads)
         self.report = MediaReport.load(folder)
         self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        self.whitening = Whitening.load(folder) if self.config.dimensions else None
+        self.centring = Centring.load(folder) if self.config.dimensions else None
 
     def _media(self) -> Media:
         return Media(self.config.column, self.config.folder)
@@ -126,4 +126,4 @@ class ImageEncoder(Encoder):
         return features
 
     def _finished(self, features: Floats) -> Floats:
-        return self.whitening(features) if self.whitening else features
+        return self.centring(features) if self.centring else features

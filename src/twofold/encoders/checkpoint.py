@@ -1,0 +1,50 @@
+"""`reading`: folders with models of transformers, read in silence and with one kind of error. Only `fit` needs it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import transformers
+
+from twofold.core.errors import ConfigError
+
+__all__ = ["PLAIN", "reading"]
+
+PLAIN = {"local_files_only": True, "use_safetensors": True, "attn_implementation": "eager"}
+"""How weights are read: from the folder alone and never from a pickle; attention is written out, for the export."""
+
+
+@contextmanager
+def reading(name: str, kind: str) -> Iterator[Path]:
+    """Yield the folder with a model, and keep what transformers says about it from the caller's terminal.
+
+    Args:
+        name: the folder, as the user gave it.
+        kind: what the model shall be, such as "CLIP".
+
+    Raises:
+        ConfigError: there is no such folder, or what happens inside says that it cannot be read.
+    """
+    folder = Path(name).expanduser()
+    if not name or not folder.is_dir():
+        raise ConfigError(f"there is no folder {name!r} with a {kind} model; give its path as `model`.")
+    logging = transformers.utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield folder
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"{name} cannot be read as a {kind} model ({reason}); it wants all its files, with weights as safetensors."
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
