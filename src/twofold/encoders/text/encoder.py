@@ -4,22 +4,33 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 
 from twofold.core.dataset import Dataset
+from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.core.ids import Codes
+from twofold.core.query import Batch
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality, Retriever, Stage
+from twofold.encoders.text.finetune import FineTune, finetune
 from twofold.encoders.text.items import item_texts
+from twofold.encoders.text.pairs import pairs_of
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 __all__ = ["TextEncoder", "TextEncoderConfig"]
+
+MINED = 30
+"""Items found for a search that are looked through for hard negatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +53,11 @@ class TextEncoderConfig:
     """Texts that are encoded at once."""
     threads: int = 0
     """Threads for encoding; 0 takes as many as there are."""
+    finetune: FineTune = field(default_factory=FineTune)
+    """How the model is fine-tuned on the dataset first; not at all as long as neither its `minutes` nor its `steps`
+    is set."""
     negatives: str = ""
-    """A retriever by its name in the recipe; what it finds for a text and nobody wanted is what fine-tuning learns from."""
+    """A retriever by its name in the recipe; fine-tuning learns from what it finds for a search and nobody wanted."""
     allow_download: bool = False
     """Whether a model that is not in the local hub cache may be fetched."""
     allow_pickle: bool = False
@@ -73,31 +87,49 @@ class TextEncoder(Encoder):
     config: TextEncoderConfig
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
-        """Load the model, export it, and encode all items.
+        """Load the model, fine-tune it where the options say so, export it, and encode all items.
 
         Raises:
-            ConfigError: there is no such model, or something about it is wrong.
+            ConfigError: there is no such model, something about it is wrong, or `negatives` cannot search by text.
+            DataError: there is nothing to fine-tune on.
             MissingExtraError: the package that carries it, or a package for training, is not installed.
         """
-        from twofold.encoders.text import model as torch_model  # noqa: PLC0415  torch is for fitting only
-
+        try:
+            from twofold.encoders.text.model import load_model, save_model  # noqa: PLC0415  torch is for fitting only
+        except ImportError as error:
+            raise MissingExtraError(
+                f"fitting a text encoder needs the package {error.name!r}; install it with `pip install {error.name}`."
+            ) from error
         config = self.config
-        found = find_model(config.model, allow_download=config.allow_download, allow_pickle=config.allow_pickle)
-        model = torch_model.load_model(
-            found, pooling=config.pooling, max_tokens=config.max_tokens, allow_pickle=config.allow_pickle
+        folder = find_model(config.model, allow_download=config.allow_download, allow_pickle=config.allow_pickle)
+        model = load_model(
+            folder, pooling=config.pooling, max_tokens=config.max_tokens, allow_pickle=config.allow_pickle
         )
-        model.prompts = {
-            "query": config.query_prefix if config.query_prefix is not None else model.prompts.get("query") or "",
-            "document": config.document_prefix
-            if config.document_prefix is not None
-            else model.prompts.get("document") or "",
-        }
-        self._written = tempfile.TemporaryDirectory(prefix="twofold-")
-        folder = Path(self._written.name)
-        torch_model.save_model(model, folder)
-        self._open(folder)
+        width = int(model.get_embedding_dimension() or 0)
+        if config.dimensions > width:
+            raise ConfigError(f"dimensions = {config.dimensions} is more than the model's {width}; lower it.")
+        for name, prefix in (("query", config.query_prefix), ("document", config.document_prefix)):
+            model.prompts[name] = (model.prompts.get(name) or "") if prefix is None else prefix
+        if config.finetune.on:
+            self._finetune(model, dataset, np.random.default_rng(rng))
+        self._kept = tempfile.TemporaryDirectory(prefix="twofold-")
+        save_model(model, Path(self._kept.name))
+        self._open(Path(self._kept.name))
         self.vectors = self.encode_items(dataset.items)
         return self
+
+    def _finetune(self, model: "SentenceTransformer", dataset: Dataset, rng: np.random.Generator) -> None:
+        searcher = self.linked.get("negatives")
+        if searcher is not None and "text" not in searcher.answers():
+            raise ConfigError(f"negatives = {self.config.negatives!r} cannot search by text; name another retriever.")
+
+        def search(texts: Sequence[str]) -> Codes:
+            found: Codes = searcher.score(Batch.of_texts(texts), "text").top(MINED)[0]
+            return found
+
+        seed = int(rng.integers(2**31))
+        pairs = pairs_of(dataset, self.config.finetune, rng=rng, search=search if searcher is not None else None)
+        finetune(model, pairs, self.config.finetune, seed=seed, progress=self.progress)
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of search texts, float32 [b, d]; empty ones get zeros."""

@@ -11,8 +11,8 @@ def item_texts(items: pl.DataFrame) -> list[str]:
     Args:
         items: rows like those of `Dataset.items`; columns that are missing count as empty.
 
-    >>> frame = pl.DataFrame({"title": ["Heat", None], "categories": [["Crime", "Drama"], []], "text": ["A thief.", None]})
-    >>> item_texts(frame)
+    >>> heat = {"title": "Heat", "categories": ["Crime", "Drama"], "text": "A thief."}
+    >>> item_texts(pl.DataFrame([heat, {"title": None, "categories": [], "text": None}]))
     ['Heat. Crime, Drama. A thief.', '']
     """
     parts = [

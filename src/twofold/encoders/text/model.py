@@ -1,5 +1,6 @@
 """Load a text encoder for training, save it, and export it for serving. Needs torch and sentence-transformers."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +10,16 @@ from typing import Literal
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
 from twofold.core.errors import ConfigError
 from twofold.encoders.text.runtime import GRAPH
 
-__all__ = ["PoolingMode", "export", "load_model", "save_model", "silent"]
+__all__ = ["PoolingMode", "export", "load_model", "save_model", "silent", "write_modules"]
 
 PoolingMode = Literal["", "mean", "cls", "last"]
 TABLE_USED = 0.9
-"""Share of an embedding table that the model's own tokenizer uses at least; tables are padded, but not more than this."""
+"""Share of an embedding table that its own tokenizer uses at least; tables are padded, but not more than this."""
 ENDLESS = 100_000
 """A greatest number of tokens beyond this says that the tokenizer knows none."""
 
@@ -26,7 +27,7 @@ ENDLESS = 100_000
 def load_model(
     folder: Path, *, pooling: PoolingMode = "", max_tokens: int = 0, allow_pickle: bool = False
 ) -> SentenceTransformer:
-    """Load a checkpoint of the BERT, GPT or T5 family as sentence-transformers modules that end in a vector of length 1.
+    """Load a checkpoint of the BERT, GPT or T5 family as sentence-transformers modules, with a vector of length 1.
 
     Of a T5, the encoder is taken. Padding is put on the right whatever the folder says: masked and behind the text,
     it changes neither a decoder's states nor the positions of its tokens, while on the left it would shift the
@@ -99,6 +100,21 @@ def _set_lengths(model: SentenceTransformer, max_tokens: int) -> None:
     backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
 
 
+def write_modules(folder: Path, width: int) -> None:
+    """Write what makes a plain folder a sentence-transformers one: mean pooling of vectors `width` long."""
+    pooling = Pooling(width, pooling_mode="mean")
+    kinds = (Transformer, Pooling, Normalize)
+    paths = ("", "1_Pooling", "2_Normalize")
+    listed = [
+        {"idx": place, "name": str(place), "path": path, "type": f"{kind.__module__}.{kind.__name__}"}
+        for place, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+    ]
+    for path, module in (("1_Pooling", pooling), ("2_Normalize", Normalize())):
+        (folder / path).mkdir()
+        module.save(str(folder / path))
+    (folder / "modules.json").write_text(json.dumps(listed, indent=2), encoding="utf-8")
+
+
 def save_model(model: SentenceTransformer, folder: Path) -> None:
     """Write a model as a folder that plain sentence-transformers loads, with its ONNX graph in `onnx/`."""
     _set_lengths(model, model.max_seq_length)
@@ -113,11 +129,12 @@ class _Graph(torch.nn.Module):
 
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.width = model, int(model.get_embedding_dimension() or 0)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
-        return features["token_embeddings"], features["sentence_embedding"]
+        # The shape is said again, so that the graph tells how long its vectors are.
+        return features["token_embeddings"], features["sentence_embedding"].reshape(-1, self.width)
 
 
 def export(model: SentenceTransformer, file: Path) -> None:

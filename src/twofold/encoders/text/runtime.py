@@ -29,7 +29,8 @@ class OnnxEncoder:
     """A text encoder whose graph ends in a pooled vector of length 1.
 
     Texts of like length share a batch, so that little of it is padding; padding is on the right and masked,
-    so that a text's vector does not depend on the others in its batch (to 1e-4). A text that comes twice is encoded once.
+    so that a text's vector does not depend on the others in its batch (to 1e-4). A text that comes twice is encoded
+    once.
     """
 
     def __init__(self, folder: Path, *, threads: int = 0, batch_size: int = 32, dimensions: int = 0) -> None:
