@@ -15,10 +15,14 @@ from twofold.core.errors import TwofoldError
 from twofold.evaluate import machine
 
 NAMES = {
+    "beauty-loo": "beauty_loo",
+    "cold-items": "cold_items",
     "costs": "costs",
+    "dense": "dense",
     "ml1m-loo": "ml1m_loo",
     "movielens-small": "movielens_small",
     "movielens-small-frozen": "movielens_small_frozen",
+    "scifact": "scifact",
     "search": "search",
 }
 

@@ -1,8 +1,9 @@
 """The comparison that the MovieLens benchmarks share: every row chosen, fitted and measured in the same way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from benchmarks.measure import measured
 from benchmarks.peers import Peer, likes_of
 from twofold.core import Batch, Dataset, Histories, Recipe
 from twofold.core.config import table
+from twofold.core.stage import Stage
 from twofold.data import Cases, Split, protocol, split
 from twofold.evaluate import Row, Table, machine
 from twofold.flows import default_recipe, fit, rank_cases, single
@@ -20,12 +22,14 @@ from twofold.flows.evaluate import DEPTH, latency, query_of, row_of
 __all__ = ["compare_all"]
 
 RECENT = "popular, recent"
+NEURAL = ("sequential", "two-tower")
+RECIPES = Path(__file__).parent / "recipes"
 VALIDATION = 2_000
 """At most so many validation cases are looked at when options are chosen."""
 
 
 def compare_all(
-    dataset: Dataset, options: Split, say: Callable[[str], None], *, without: tuple[str, ...] = ()
+    dataset: Dataset, options: Split, say: Callable[[str], None], *, without: tuple[str, ...] = (), whole: str = ""
 ) -> dict[str, Any]:
     """Measure Twofold's models, its default recipe and its peers on one split of a dataset.
 
@@ -37,6 +41,7 @@ def compare_all(
         options: how they are split.
         say: told what is being done.
         without: rows to leave out, such as recent popularity where there are no times.
+        whole: a recipe in `benchmarks/recipes` that is measured too, its neural recommenders also alone.
     """
     recipe = default_recipe()
     recipe = replace(
@@ -55,7 +60,11 @@ def compare_all(
             say(f"{name}: {chosen[name]}")
             rows.append(_ours(name, single(name, chosen[name], recipe), train, cases))
     rows.append(_ours("twofold default recipe", recipe, train, cases))
+    if whole:
+        rows += _whole(Recipe.read(RECIPES / f"{whole}.toml"), train, cases, say)
     for name, (make, grid) in PEERS.items():
+        if name in without:
+            continue
         chosen[name], _ = choose_peer(make, grid, older, asked, _fallback(recipe, older))
         say(f"{name}: {chosen[name]}")
         rows.append(_theirs(name, make(dict(chosen[name])), train, cases, _fallback(recipe, train)))
@@ -72,9 +81,23 @@ def compare_all(
     return Table(rows=rows, protocol=card, clusters=cases.users, baseline=baseline).as_dict()
 
 
-def _ours(name: str, recipe: Recipe, train: Dataset, cases: Cases) -> Row:
+def _whole(recipe: Recipe, train: Dataset, cases: Cases, say: Callable[[str], None]) -> list[Row]:
+    """Measure a recipe and its neural recommenders alone; each is trained once on the train part."""
+    shelf: dict[str, Stage] = {}
+    rows = []
+    for name, stage in recipe.retrieve.items():
+        if stage["kind"] in NEURAL:
+            say(f"{name}: {stage}")
+            rows.append(_ours(name, single(name, stage, recipe), train, cases, shelf))
+    say(f"{recipe.name}: all")
+    return [*rows, _ours(recipe.name, recipe, train, cases, shelf)]
+
+
+def _ours(
+    name: str, recipe: Recipe, train: Dataset, cases: Cases, shelf: MutableMapping[str, Stage] | None = None
+) -> Row:
     with measured() as cost:
-        pipeline = fit(train, recipe)
+        pipeline = fit(train, recipe, shelf=shelf)
     spent = latency(partial(query_of, pipeline), cases)
     costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": spent}
     if len(pipeline.recipe.evidence.history) > 1:
