@@ -97,7 +97,7 @@ def catalogue(texts: list[str | None]) -> Dataset:
     """Return a dataset of items with these titles and without users."""
     ids = [f"item {place}" for place in range(len(texts))]
     titles = pl.Series("title", texts, dtype=pl.String)
-    items = pl.DataFrame({"item": ids}).with_columns(
+    items = pl.DataFrame({"item": pl.Series(ids, dtype=pl.String)}).with_columns(
         titles, text=pl.lit(None, pl.String), categories=pl.lit([], pl.List(pl.String))
     )
     users = pl.DataFrame({"user": pl.Series([], dtype=pl.String)})

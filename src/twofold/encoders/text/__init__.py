@@ -1,8 +1,9 @@
 """Text encoders: pre-trained language models of the BERT, GPT and T5 families."""
 
 from twofold.encoders.text.encoder import TextEncoder, TextEncoderConfig
+from twofold.encoders.text.finetune import FineTune
 from twofold.encoders.text.items import item_texts
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
 
-__all__ = ["OnnxEncoder", "TextEncoder", "TextEncoderConfig", "find_model", "item_texts"]
+__all__ = ["FineTune", "OnnxEncoder", "TextEncoder", "TextEncoderConfig", "find_model", "item_texts"]

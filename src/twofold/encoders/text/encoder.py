@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,9 +113,10 @@ class TextEncoder(Encoder):
             model.prompts[name] = (model.prompts.get(name) or "") if prefix is None else prefix
         if config.finetune.on:
             self._finetune(model, dataset, np.random.default_rng(rng))
-        self._kept = tempfile.TemporaryDirectory(prefix="twofold-")
-        save_model(model, Path(self._kept.name))
-        self._open(Path(self._kept.name))
+        written = Path(tempfile.mkdtemp(prefix="twofold-"))
+        weakref.finalize(self, shutil.rmtree, written, ignore_errors=True)
+        save_model(model, written)
+        self._open(written)
         self.vectors = self.encode_items(dataset.items)
         return self
 

@@ -84,7 +84,7 @@ class OnnxEncoder:
             raise ConfigError(
                 f"the text encoder {self._name} gives vectors that are no numbers; its weights are damaged."
             )
-        return vectors[[rows_of[text] for text in texts]]
+        return vectors[np.array([rows_of[text] for text in texts], np.int64)]
 
     def _batches(self, texts: Sequence[str], prefix: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield rows [b], token ids [b, l] and their mask [b, l], the longest texts first."""
