@@ -20,7 +20,7 @@ __all__ = ["train_projections"]
 
 LEFT, RIGHT = 1, 2
 """The two sides that a modality of an item may be on; 0 for neither."""
-FEWEST_HELD_OUT = 8
+FEWEST_HELD_OUT = 50
 
 Sides = npt.NDArray[np.int8]
 Batch = tuple[npt.NDArray[np.int64], Sides]
