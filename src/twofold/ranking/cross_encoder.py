@@ -36,7 +36,8 @@ class CrossEncoderConfig:
     model: str = ""
     """A Hugging Face folder to start with instead."""
     lexical: str = ""
-    """The lexical retriever, by its name in the recipe: what it finds beside the right answer is learned from."""
+    """The lexical retriever, by its name in the recipe: what it finds beside the right answer is learned from. One
+    that has learned from the same searches finds their answers too well for this."""
     dense: str = ""
     """The dense retriever, likewise. The weight is chosen for the mean of both; without either, wrong answers are
     drawn by chance."""
