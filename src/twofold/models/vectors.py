@@ -19,7 +19,10 @@ __all__ = ["VectorRecommender"]
 
 
 class VectorRecommender(Recommender):
-    """Scores are `s . e_j + b_j` for a history's state s, an item's vector e_j and its bias b_j.
+    """Scores are log-lifts, `z_j - log mean_i exp z_i` with `z_j = s . e_j + b_j`, for a history's state s.
+
+    So a score says how much likelier than an item at random an item is held to be, as a logarithm: it means the same
+    in every query, as fusion wants it. e_j and b_j are the item's vector and bias.
 
     `e_j` is what the model learned of the item (`ids`) plus, where the recipe names an encoder, a linear map of
     the item's content. An item that nobody touched has the latter alone and an average bias, so it is found at
@@ -55,7 +58,10 @@ class VectorRecommender(Recommender):
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]; NaN for items without an opinion."""
-        return self.states(histories) @ self.table.T + self.bias
+        scores = self.states(histories) @ self.table.T + self.bias
+        scores -= np.nanmax(scores, axis=1, keepdims=True)
+        scores -= np.log(np.nanmean(np.exp(scores), axis=1, keepdims=True))
+        return scores
 
     def update(self, dataset: Dataset, changed: Codes) -> None:
         """Take in new and redescribed items through their content."""

@@ -42,6 +42,9 @@ class SequentialConfig:
     """Blocks of attention and feed-forward."""
     heads: int = 2
     """Heads of attention in each; `width / heads` must be even."""
+    kernel: int = 6
+    """How many newest events each place also sees through a short convolution, which learns quickly what follows
+    what; 0 for none. Only where the objective is `causal`."""
     length: int = 200
     """How many of a user's newest events are looked at."""
     dropout: float = 0.2
@@ -66,7 +69,7 @@ class SequentialConfig:
     content_dropout: float = 0.1
     """Share of items that a batch knows by their content alone, where there is an encoder."""
     members: int = 1
-    """Networks that are trained from different seeds, and whose scores are added; each takes the time of one."""
+    """Networks that are trained from different seeds, and whose scores are averaged; each takes the time of one."""
     tokens: int = 6_400
     """Events in a batch, padding included."""
     holdout: int = 1_000
@@ -79,10 +82,11 @@ class SequentialConfig:
 
     def __post_init__(self) -> None:
         sizes = (self.width, self.layers, self.heads, self.negatives, self.members)
-        if min(sizes) < 1 or self.length < 2 or self.tokens < self.length or min(self.holdout, self.threads) < 0:
+        rest = (self.kernel, self.holdout, self.threads)
+        if min(sizes) < 1 or self.length < 2 or self.tokens < self.length or min(rest) < 0:
             raise ValueError(
                 "sequential wants width, layers, heads, negatives and members >= 1, length >= 2, tokens >= length, "
-                "and holdout and threads >= 0."
+                "and kernel, holdout and threads >= 0."
             )
         if self.width % (2 * self.heads):
             raise ValueError(f"sequential wants width / heads to be even; {self.width} / {self.heads} is not.")

@@ -73,6 +73,8 @@ class _Writer:
             rows = g("Unsqueeze", places, g.hold([1]))
             self.seen = self._mask(g("LessOrEqual", g("Unsqueeze", places, g.hold([0])), rows))
         states = self._norm(states, "enter")
+        if "near" in self.weights:
+            states = g("Add", states, self._near(states))
         for index in range(self.config.layers):
             states = self._block(states, f"blocks.{index}", last=index == self.config.layers - 1)
         return self._norm(g("Squeeze", states, g.hold([1])), "leave")
@@ -100,6 +102,13 @@ class _Writer:
         states = g("Add", states, self._linear(seen, f"{name}.gather"))
         wide = g("Gelu", self._linear(self._norm(states, f"{name}.between"), f"{name}.widen"))
         return g("Add", states, self._linear(wide, f"{name}.narrow"))
+
+    def _near(self, states: str) -> str:
+        """Mix each place with those just before it, number by number."""
+        g, near = self.graph, self.weights["near"]
+        kernel = g.hold(near[::-1].T[:, None], np.float32)
+        mixed = g("Conv", g("Transpose", states, perm=[0, 2, 1]), kernel, group=near.shape[1], pads=[len(near) - 1, 0])
+        return g("Transpose", mixed, perm=[0, 2, 1])
 
     def _shape(self, parts: int) -> str:
         return self.graph.hold([0, 0, parts, self.config.heads, self.size])

@@ -41,9 +41,10 @@ class Known:
 class Network(nn.Module):
     """A transformer with normalisation before each part, over the vectors of a history's events.
 
-    `x_t = norm(item_t + gap_t + value_t)`; per block `x += attend(norm(x))`, `x += feed(norm(x))`; the state at an
-    event is `norm(x_t)`, and `state_t . item_j + bias_j` the score of item j. Positions enter by rotation. The
-    vectors of items are the same going in and coming out; `item_j = id_j + W content_j` where there is an encoder.
+    `x_t = y_t + sum_j near_j * y_{t-j}` with `y_t = norm(item_t + gap_t + value_t)`; per block `x += attend(norm(x))`
+    and `x += feed(norm(x))`; the state at an event is `norm(x_t)`, and `state_t . item_j + bias_j` says how likely
+    item j is. Positions enter by rotation. The vectors of items are the same going in and coming out;
+    `item_j = id_j + W content_j` where there is an encoder.
     Sources: Kang & McAuley, ICDM 2018 (SASRec); Sun et al., CIKM 2019 (BERT4Rec); Su et al., 2021 (RoPE).
     """
 
@@ -69,6 +70,8 @@ class Network(nn.Module):
             if known.projection is not None:
                 self.project.weight.data = torch.from_numpy(known.projection.T.copy())
         self.enter = nn.LayerNorm(width)
+        near = config.kernel if config.objective == "causal" else 0
+        self.near = nn.Parameter(torch.zeros(near, width)) if near else None
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.leave = nn.LayerNorm(width)
         self.drop = _Dropout(config.embedding_dropout)
@@ -92,6 +95,10 @@ class Network(nn.Module):
             vectors = vectors + self.values(values)
         states = self.drop(self.enter(vectors))
         width = states.shape[1]
+        if self.near is not None:
+            # Shifted sums take a tenth of the time of a grouped convolution on a CPU.
+            shifted = (functional.pad(states, (0, 0, ago, 0))[:, :width] * near for ago, near in enumerate(self.near))
+            states = states + sum(shifted)
         mask = None
         if self.config.objective == "masked":
             mask = (torch.arange(width, device=states.device) < lengths[:, None])[:, None, None]

@@ -64,7 +64,7 @@ class Sequential(VectorRecommender):
         self._adopt(
             touched,
             np.concatenate([member.ids for member in members], axis=1),
-            np.sum([member.bias for member in members], axis=0),
+            np.mean([member.bias for member in members], axis=0),
             np.concatenate(projections, axis=1) if projections else None,
         )
         self._open()
@@ -80,7 +80,10 @@ class Sequential(VectorRecommender):
         ]
 
     def states(self, histories: Histories) -> Floats:
-        """Return the networks' states at the end of histories, float32 [b, d], those of all members side by side."""
+        """Return the networks' states at the end of histories, float32 [b, d], those of all members side by side.
+
+        They are divided by the number of members, so that scores are means over members.
+        """
         states = np.empty((len(histories), self.table.shape[1]), np.float32)
         hidden = self.items if self.config.objective == "masked" else None
         for rows, events in blocks(histories.last(visible(self.config)), AT_ONCE, hidden=hidden):
@@ -90,6 +93,7 @@ class Sequential(VectorRecommender):
             states[rows] = np.concatenate(
                 [_run(session, part, events) for session, part in zip(self.sessions, parts, strict=True)], axis=1
             )
+        states /= len(self.sessions)
         return states
 
     def save(self, folder: Path) -> None:
