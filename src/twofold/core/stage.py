@@ -69,6 +69,10 @@ class Stage(ABC):
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Learn from a dataset and return self."""
 
+    def learns_searches(self) -> bool:
+        """Return whether `fit` learns from `Dataset.queries`, so that these say nothing of how good it is."""
+        return False
+
     def save(self, folder: Path) -> None:
         """Write what was learned into an existing, empty folder."""
         for name in self.state:

@@ -50,7 +50,7 @@ def fit(
     progress: Progress | None = None,
     shelf: MutableMapping[str, Stage] | None = None,
 ) -> Pipeline:
-    """Tune a recipe on a validation part of the dataset, if it has a `tune` table, and fit it on the whole.
+    """Tune a recipe on held-out parts of the dataset, if it has a `tune` table, and fit it on the whole.
 
     Args:
         dataset: what to learn from.
@@ -67,6 +67,7 @@ def fit(
         raise DataError("the data hold no item, so there is nothing to fit; check the input files.")
     recipe = recipe or default_recipe()
     with threadpool_limits(threads):
+        shelf = {} if shelf is None else shelf
         if recipe.tune:
-            recipe = tune(dataset, recipe, rng=rng, progress=progress)
+            recipe = tune(dataset, recipe, rng=rng, progress=progress, shelf=shelf)
         return Pipeline(recipe).fit(dataset, rng=np.random.default_rng(rng), progress=progress, shelf=shelf)

@@ -1,26 +1,31 @@
 """Tune: choose the weights of a fusion on held-out data."""
 
+import copy
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
 from twofold.core.pipeline import Pipeline
-from twofold.core.query import Batch
+from twofold.core.query import Batch, Evidence
 from twofold.core.recipe import Recipe, Weights
-from twofold.core.scores import Candidates
-from twofold.core.stage import Progress
+from twofold.core.stage import Encoder, Expander, Progress, Stage
 from twofold.data import Cases, Split, split
-from twofold.evaluate import accuracy, cluster_mean
+from twofold.flows.climbing import Ballot, climb
+from twofold.flows.searches import Searches, asked, made_up
 
 __all__ = ["Tune", "split_of", "tune"]
 
 CHUNK = 256
-DEPTH = 60
-"""Places of a ranking that are looked at: more than enough for a metric at 10 with ties against the model."""
+FEWEST = 20
+"""From so many searches on, what people asked says more than what is made up."""
+HELD_OUT = 5
+"""One of so many searches is put aside where a stage learns from the others."""
+
+Shelf = MutableMapping[str, Stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,36 +39,45 @@ class Tune:
     rounds: int = 2
     """How often all weights are gone through."""
     cases: int = 2_000
-    """At most so many validation cases are looked at."""
+    """At most so many validation cases, and so many searches, are looked at."""
+    made_up: int = 300
+    """So many searches are made up where people's own are too few; 0 for none."""
 
     def __post_init__(self) -> None:
-        if not 0.01 <= self.step <= 0.5 or self.rounds < 1 or self.cases < 1:
-            raise ValueError("tune wants step from 0.01 to 0.5, rounds >= 1 and cases >= 1.")
+        if not 0.01 <= self.step <= 0.5 or self.rounds < 1 or self.cases < 1 or self.made_up < 0:
+            raise ValueError("tune wants step from 0.01 to 0.5, rounds >= 1, cases >= 1 and made_up >= 0.")
 
 
-def tune(dataset: Dataset, recipe: Recipe, *, rng: int = 0, progress: Progress | None = None) -> Recipe:
-    """Return the recipe with the weights of `evidence.history` that do best on a validation part.
+def tune(
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    rng: int = 0,
+    progress: Progress | None = None,
+    shelf: Shelf | None = None,
+) -> Recipe:
+    """Return the recipe with the weights of `evidence.history` and `evidence.text` that do best on held-out data.
 
-    The dataset, which must hold no test data, is split once more in the way of `split_of`; the
-    retrievers are fitted on its older part. Then one weight after the other is set to the value at
-    which the fusion's ranking is best, the others keeping their proportions. Without a case to look
-    at, the recipe comes back as it was.
+    For histories, the dataset, which must hold no test data, is split once more in the way of `split_of`; the
+    retrievers are fitted on its older part. For texts, the searches of `Dataset.queries` are asked; where a stage
+    learns from these, it is fitted without a fifth of them, and that fifth is asked. Where there are hardly any,
+    searches are made up from titles: see `made_up`. Then one weight after the other is set to the value at which
+    the fusion's ranking is best, the others keeping their proportions. Without a case to look at, weights stay.
+
+    Args:
+        dataset: what to learn from.
+        recipe: what to tune; its `tune` table says how.
+        rng: the seed of everything random.
+        progress: told what is being done.
+        shelf: stages fitted on the same dataset with the same seed; see `Pipeline.fit`.
     """
-    options, names = build(Tune, recipe.tune, "tune"), list(recipe.evidence.history)
-    train, cases = split(dataset, split_of(recipe, dataset))
-    # Only where a history holds a like is there something to fuse.
-    cases = cases.take(np.flatnonzero(cases.histories.likes().lengths > 0)).sample(options.cases, rng)
-    if len(names) < 2 or not len(cases):
-        return recipe
-    only = replace(
-        recipe,
-        rank={},
-        evidence=Weights(history=dict.fromkeys(names, 1.0)),
-    ).needed()
-    pipeline = Pipeline(only).fit(train, rng=rng, progress=progress)
-    weights = _climb(*_votes(pipeline, cases), cases, options, list(recipe.evidence.history.values()))
-    chosen = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
-    return replace(recipe, evidence=replace(recipe.evidence, history=chosen))
+    options = build(Tune, recipe.tune, "tune")
+    if len(recipe.evidence.history) > 1:
+        recipe = _tuned(recipe, "history", _history_ballot(dataset, recipe, options, rng, progress), options)
+    if len(recipe.evidence.text) > 1:
+        ballot = _text_ballot(dataset, recipe, options, rng=rng, progress=progress, shelf=shelf)
+        recipe = _tuned(recipe, "text", ballot, options)
+    return recipe
 
 
 def split_of(recipe: Recipe, dataset: Dataset) -> Split:
@@ -78,46 +92,73 @@ def split_of(recipe: Recipe, dataset: Dataset) -> Split:
     return replace(options, kind="leave-one-out") if options.kind == "global-time" and timeless else options
 
 
-def _votes(pipeline: Pipeline, cases: Cases) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return the candidates of all cases [c, w] and what each retriever adds to each [c, w, retrievers]."""
-    parts = []
-    for _, part in cases.parts(CHUNK):
-        batch = Batch.of_histories(part.histories, part.allowed(len(pipeline.dataset.items)))
-        opinions, _ = pipeline.opinions(batch, "history")
-        items, votes = pipeline.fuser.votes(opinions, batch.allowed, size=len(batch), k=DEPTH)
-        parts.append(Candidates(items=items, scores=np.zeros(items.shape, np.float32), sources=votes))
-    together = Candidates.stack(parts)
-    return together.items, np.stack(list(together.sources.values()), axis=2)
+def _tuned(recipe: Recipe, evidence: Evidence, ballot: Ballot | None, options: Tune) -> Recipe:
+    """Return the recipe with the best weights for one kind of evidence."""
+    if ballot is None:
+        return recipe
+    start = recipe.evidence.of(evidence)
+    found = climb(ballot, list(start.values()), metric=options.metric, step=options.step, rounds=options.rounds)
+    chosen = {name: round(float(weight), 6) for name, weight in zip(start, found, strict=True)}
+    return replace(recipe, evidence=replace(recipe.evidence, **{evidence: chosen}))
 
 
-def _climb(
-    items: npt.NDArray[np.int32],
-    votes: npt.NDArray[np.float32],
-    cases: Cases,
-    options: Tune,
-    start: list[float],
-) -> npt.NDArray[np.float64]:
-    """Set one weight after the other to its best value; equal values leave it where it was."""
+def _only(recipe: Recipe, evidence: Evidence) -> Recipe:
+    """Return a recipe that answers one kind of evidence, all of its retrievers asked."""
+    asked_all = Weights(**{evidence: dict.fromkeys(recipe.evidence.of(evidence), 1.0)})
+    return replace(recipe, rank={}, evidence=asked_all).needed()
 
-    def quality(weights: npt.NDArray[np.float64]) -> float:
-        scores = np.where(items < 0, np.float32(-np.inf), votes @ weights.astype(np.float32))
-        best = np.argpartition(-scores, min(DEPTH, scores.shape[1]) - 1, axis=1)[:, :DEPTH]
-        scores, ranked = np.take_along_axis(scores, best, axis=1), np.take_along_axis(items, best, axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        ranking = np.take_along_axis(ranked, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        values = accuracy(*ranking, cases.targets, ks=(10,))[options.metric]
-        return cluster_mean(values, cases.users)
 
-    weights = np.array(start, float)
-    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(start), 1 / len(start))
-    best = quality(weights)
-    for _ in range(options.rounds):
-        for place in range(len(weights)):
-            rest = np.delete(weights, place)
-            rest = rest / rest.sum() if rest.sum() > 0 else np.full(len(rest), 1 / len(rest))
-            for value in np.arange(0, 1 + options.step / 2, options.step):
-                tried = np.insert(rest * (1 - value), place, value)
-                found = quality(tried)
-                if found > best:
-                    best, weights = found, tried
-    return weights
+def _history_ballot(
+    dataset: Dataset, recipe: Recipe, options: Tune, rng: int, progress: Progress | None
+) -> Ballot | None:
+    train, cases = split(dataset, split_of(recipe, dataset))
+    # Only where a history holds a like is there something to fuse.
+    cases = cases.take(np.flatnonzero(cases.histories.likes().lengths > 0)).sample(options.cases, rng)
+    if not len(cases):
+        return None
+    pipeline = Pipeline(_only(recipe, "history")).fit(train, rng=rng, progress=progress)
+
+    def batch(part: Cases) -> Batch:
+        return Batch.of_histories(part.histories, part.allowed(len(train.items)))
+
+    batches = (batch(part) for _, part in cases.parts(CHUNK))
+    return Ballot.of(pipeline, batches, "history", cases.targets, cases.users)
+
+
+def _text_ballot(
+    dataset: Dataset, recipe: Recipe, options: Tune, *, rng: int, progress: Progress | None, shelf: Shelf | None
+) -> Ballot | None:
+    pipeline, draw = Pipeline(_only(recipe, "text")), np.random.default_rng(rng)
+    searches = asked(dataset)
+    if len(searches) < FEWEST:
+        return _made_up_ballot(dataset, pipeline, options, rng=rng, progress=progress, shelf=shelf)
+    if any(stage.learns_searches() for stage in pipeline.stages.values()):
+        aside = draw.permutation(len(searches))[: len(searches) // HELD_OUT]
+        searches = searches.take(np.sort(aside))
+        dataset = dataset.with_queries(dataset.queries.filter(~dataset.queries["text"].is_in(searches.texts)))
+        shelf = None
+    pipeline.fit(dataset, rng=rng, progress=progress, shelf=shelf)
+    return _ballot_of_searches(pipeline, searches.sample(options.cases, draw))
+
+
+def _made_up_ballot(
+    dataset: Dataset, pipeline: Pipeline, options: Tune, *, rng: int, progress: Progress | None, shelf: Shelf | None
+) -> Ballot | None:
+    """Ask made-up searches of the catalogue without the titles that they are; only these items are encoded anew."""
+    hidden, searches, codes = made_up(dataset, options.made_up, np.random.default_rng(rng))
+    if len(searches) < FEWEST:
+        return None
+    pipeline.fit(dataset, rng=rng, progress=progress, shelf=shelf)
+    copies: dict[Stage, Stage] = {}
+    for stage in pipeline.stages.values():  # what is needed comes first
+        if isinstance(stage, Encoder | Expander):
+            copies[stage] = copy.copy(stage)
+            copies[stage].linked = {field: copies.get(near, near) for field, near in stage.linked.items()}
+            copies[stage].update(hidden, codes)
+    changed = {pipeline.keys[name]: copies[stage] for name, stage in pipeline.stages.items() if stage in copies}
+    return _ballot_of_searches(Pipeline(pipeline.recipe).fit(hidden, rng=rng, shelf=changed), searches)
+
+
+def _ballot_of_searches(pipeline: Pipeline, searches: Searches) -> Ballot:
+    batches = (Batch.of_texts(searches.texts[at : at + CHUNK]) for at in range(0, len(searches), CHUNK))
+    return Ballot.of(pipeline, batches, "text", searches.targets, np.arange(len(searches)))

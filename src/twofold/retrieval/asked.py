@@ -54,6 +54,10 @@ class Asked(Expander):
         self.expansions = codes.join(lines, on="code", how="left", maintain_order="left")["text"]
         return self
 
+    def learns_searches(self) -> bool:
+        """See `Stage.learns_searches`."""
+        return True
+
     def update(self, dataset: Dataset, changed: Codes) -> None:
         """Make room for new items; what was asked for the others stays, however they are described."""
         self.expansions = self.expansions.extend_constant(None, len(dataset.items) - len(self.expansions))

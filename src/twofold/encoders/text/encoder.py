@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -120,17 +121,17 @@ class TextEncoder(Encoder):
         self.vectors = self.encode_items(dataset.items)
         return self
 
+    def learns_searches(self) -> bool:
+        """See `Stage.learns_searches`: where it is fine-tuned on them."""
+        return self.config.finetune.on and self.config.finetune.queries > 0
+
     def _finetune(self, model: "SentenceTransformer", dataset: Dataset, rng: np.random.Generator) -> None:
-        searcher = self.linked.get("negatives")
+        searcher: Retriever | None = self.linked.get("negatives")
         if searcher is not None and "text" not in searcher.answers():
             raise ConfigError(f"negatives = {self.config.negatives!r} cannot search by text; name another retriever.")
-
-        def search(texts: Sequence[str]) -> Codes:
-            found: Codes = searcher.score(Batch.of_texts(texts), "text").top(MINED)[0]
-            return found
-
         seed = int(rng.integers(2**31))
-        pairs = pairs_of(dataset, self.config.finetune, rng=rng, search=search if searcher is not None else None)
+        search = partial(_found, searcher) if searcher is not None else None
+        pairs = pairs_of(dataset, self.config.finetune, rng=rng, search=search)
         finetune(model, pairs, self.config.finetune, seed=seed, progress=self.progress)
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
@@ -161,3 +162,8 @@ class TextEncoder(Encoder):
             batch_size=self.config.batch_size,
             dimensions=self.config.dimensions,
         )
+
+
+def _found(searcher: Retriever, texts: Sequence[str]) -> Codes:
+    """Return what a retriever finds for texts, [b, MINED]."""
+    return searcher.score(Batch.of_texts(texts), "text").top(MINED)[0]
