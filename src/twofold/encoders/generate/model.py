@@ -3,41 +3,19 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from twofold.encoders.generate import pretrained
+from twofold.core.errors import ConfigError
+from twofold.encoders.generate.sampling import Prompt, Sampling
+from twofold.encoders.text.model import silent
+from twofold.encoders.text.weights import find_model
 
-__all__ = ["Generator", "Sampling"]
-
-Prompt = tuple[str, str]
-"""What is to be done, and the text to do it with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How texts are drawn."""
-
-    samples: int = 5
-    """Texts for each prompt."""
-    tokens: int = 20
-    """Tokens of a text, at most; it also ends with the line."""
-    temperature: float = 1.0
-    """Below 1 the likely becomes likelier; 0 always takes the likeliest token."""
-    most_likely: int = 10
-    """Among how many tokens each is drawn."""
-    batch: int = 8
-    """Prompts that are gone on from at once."""
-
-    def __post_init__(self) -> None:
-        if min(self.samples, self.tokens, self.most_likely, self.batch) < 1 or self.temperature < 0:
-            raise ValueError("sampling wants samples, tokens, most_likely and batch >= 1, and temperature >= 0.")
-        if self.temperature == 0 and self.samples > 1:
-            raise ValueError("a temperature of 0 always writes the same; give a higher one, or samples = 1.")
+__all__ = ["Generator"]
 
 
 class Generator:
@@ -62,20 +40,38 @@ class Generator:
         self._stops = self._line_ends()
 
     @classmethod
-    def load(cls, name: str) -> "Generator":
-        """Load `smollm2`, a folder or a hub name; see `twofold.encoders.generate.pretrained.load`."""
-        return cls(*pretrained.load(name))
+    def load(cls, model: str) -> "Generator":
+        """Load a model in float32, on a GPU where there is one.
+
+        Args:
+            model: a short name such as `smollm2`, a folder, or a hub name; see `find_model`.
+
+        Raises:
+            ConfigError: there is no such model, or it writes no texts.
+            MissingExtraError: the package that carries it is not installed.
+        """
+        folder = find_model(model)
+        with silent():
+            config = AutoConfig.from_pretrained(folder)
+            kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            try:
+                module = kind.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise ConfigError(f"the model {model!r} writes no texts ({reason}); name a GPT or T5 model.") from None
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        return cls(module.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
     def write(self, prompts: Sequence[Prompt], sampling: Sampling, *, longest: int, seed: int) -> list[list[str]]:
         """Return `samples` texts for each prompt, each a stripped line; the same seed gives the same texts.
 
         Args:
-            prompts: an instruction and a text each.
+            prompts: what to go on from.
             sampling: how to draw.
             longest: tokens of a prompt's text that are read; the rest is cut off.
             seed: of the draws.
         """
-        texts = [self.prompt(instruction, text, longest) for instruction, text in prompts]
+        texts = [self.composed(prompt, longest) for prompt in prompts]
         order = np.argsort([len(text) for text in texts], kind="stable")  # alike lengths need little padding
         written: list[list[str]] = [[] for _ in texts]
         for start in range(0, len(order), sampling.batch):
@@ -109,15 +105,24 @@ class Generator:
             yield start, self.write(prompts[start : start + size], sampling, longest=longest, seed=seed + start)
             slowest = max(slowest, clock() - last)
 
-    def prompt(self, instruction: str, text: str, longest: int) -> str:
+    def composed(self, prompt: Prompt, longest: int) -> str:
         """Return what the model reads: a conversation where it was taught to have one, else plain text."""
-        text = self.shortened(text, longest)
+        text = self.shortened(prompt.text, longest)
         if self.seq2seq:
-            return f"{instruction}: {text}"
+            return f"{prompt.instruction}: {text}"
         if not self.tokenizer.chat_template:
-            return f"{text}\n\n{instruction}:"
-        said = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
-        return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+            return f"{text}\n\n{prompt.instruction}: {prompt.opening}".rstrip()
+        said = [{"role": "system", "content": prompt.instruction}, {"role": "user", "content": text}]
+        return f"{self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)}{prompt.opening}"
+
+    def read(self, text: str) -> list[int]:
+        """Return the tokens of what `composed` returns."""
+        return list(self.tokenizer(text, add_special_tokens=self._framed)["input_ids"])
+
+    @property
+    def _framed(self) -> bool:
+        """Whether the tokenizer adds the marks of begin and end, which a conversation brings itself."""
+        return self.seq2seq or not self.tokenizer.chat_template
 
     def shortened(self, text: str, longest: int) -> str:
         """Return the beginning of a text, of at most `longest` tokens."""
@@ -127,8 +132,7 @@ class Generator:
 
     def _batch(self, texts: Sequence[str], sampling: Sampling, seed: int) -> list[list[str]]:
         """Return the samples for one batch of whole prompts."""
-        chat = not self.seq2seq and bool(self.tokenizer.chat_template)
-        read = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=not chat)
+        read = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=self._framed)
         codes, mask = (read[name].to(self.module.device) for name in ("input_ids", "attention_mask"))
         options: dict[str, Any] = {
             "do_sample": sampling.temperature > 0,
