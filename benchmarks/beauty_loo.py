@@ -31,6 +31,7 @@ def read_beauty(data: Path) -> Dataset:
 
 def run(data: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure all rows; the file has no times, so nothing is recent in it."""
+    slow = "LensKit EASE"  # inverts items x items several times
     return compare_all(
-        read_beauty(data), Split(kind="leave-one-out"), say, without=("popular, recent",), whole="beauty-loo"
+        read_beauty(data), Split(kind="leave-one-out"), say, without=("popular, recent", slow), whole="beauty-loo"
     )

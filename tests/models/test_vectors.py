@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from twofold.core import Dataset, Histories
+from twofold.core import Batch, Dataset, Histories
 from twofold.core.scores import Floats
 from twofold.models.vectors import VectorRecommender
 
@@ -34,3 +34,13 @@ def test_events_of_unknown_items_are_passed_over(given: Given) -> None:
     found = given.score_events(Histories.from_lists([[1, 2], [2], [1]])).values
     np.testing.assert_array_equal(found[0], found[2])
     assert np.isnan(found[1]).all()
+
+
+def test_an_event_is_worth_what_the_score_loses_without_it(given: Given) -> None:
+    # The state is that of the newest event: without it, the one before counts; without the only one, nothing is said.
+    items = np.array([0, 3], np.int32)
+    batch = Batch.of_histories(Histories.from_lists([[0, 1]]))
+    scores = given.score_events(Histories.from_lists([[0, 1], [0]])).values[:, items]
+    np.testing.assert_allclose(given.contributions(batch, "history", items), [[0, 0], scores[0] - scores[1]], atol=1e-6)
+    alone = Batch.of_histories(Histories.from_lists([[0]]))
+    np.testing.assert_allclose(given.contributions(alone, "history", items), scores[1:])

@@ -26,7 +26,7 @@ class TwoTowerTraining(Training):
     """How often the histories are gone through."""
     minutes: float | None = 5.0
     """By when it ends, evaluation included."""
-    patience: int = 4
+    patience: int = 10
     """Stop after so many evaluations in a row without a better held-out quality; 0 for never."""
 
 

@@ -11,11 +11,15 @@ import numpy as np
 from twofold.core.dataset import Dataset
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
+from twofold.core.query import Batch, Evidence
 from twofold.core.scores import DenseScores, Floats
 from twofold.core.stage import Encoder, Stage
 from twofold.models.recommender import Recommender
 
 __all__ = ["VectorRecommender"]
+
+EXPLAINED = 8
+"""Newest likes that are left out, one at a time, to learn what each is worth."""
 
 
 class VectorRecommender(Recommender):
@@ -62,6 +66,20 @@ class VectorRecommender(Recommender):
         scores -= np.nanmax(scores, axis=1, keepdims=True)
         scores -= np.log(np.nanmean(np.exp(scores), axis=1, keepdims=True))
         return scores
+
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
+        """Return how much each event of a batch of one raises the scores of items, float32 [events, items].
+
+        That is by how much the scores fall when the event is left out. Only the newest likes are looked at, and the
+        others are 0.
+        """
+        events = batch.events(evidence)
+        amounts = np.zeros((len(events.items), len(items)), np.float32)
+        places = np.flatnonzero(events.values > 0)[-EXPLAINED:]
+        without = [events.where(np.arange(len(events.items)) != place) for place in places]
+        scores = np.nan_to_num(self.score_events(Histories.concatenate([events, *without])).values[:, items])
+        amounts[places] = scores[0] - scores[1:]
+        return amounts
 
     def update(self, dataset: Dataset, changed: Codes) -> None:
         """Take in new and redescribed items through their content."""

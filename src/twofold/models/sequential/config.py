@@ -18,8 +18,9 @@ class SequentialTraining(Training):
     """How often the histories are gone through."""
     minutes: float | None = 10.0
     """By when it ends, evaluation included."""
-    patience: int = 4
-    """Stop after so many evaluations in a row without a better held-out quality; 0 for never."""
+    patience: int = 10
+    """Stop after so many evaluations in a row without a better held-out quality; 0 for never. Much of the gain comes
+    late, when the learning rate falls, so patience should be long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
