@@ -108,7 +108,7 @@ def test_an_item_is_the_mean_of_what_it_has() -> None:
         92,
         93,
         94,
-    ):  # an image alone and a text alone in turns: both stand beside whole items of their kind
+    ):  # an image alone and a text alone in turns: beside whole ones of their kind
         assert (joint.vectors[:90] @ joint.vectors[row]).argmax() % KINDS == row % KINDS
 
 

@@ -49,12 +49,12 @@ def test_pipes_and_large_files_are_not_read(tmp_path: Path) -> None:
 
 def test_what_cannot_be_decoded_is_set_aside(tmp_path: Path) -> None:
     def decode(content: bytes) -> bytes:
-        raise UnreadableError("it is odd")
+        raise UnreadableError(f"it is {content.decode()}")
 
     (tmp_path / "a").write_bytes(b"A")
     media = Media("file", str(tmp_path))
     assert list(media.read(items("a", None), decode)) == []
-    assert reasons(media) == {"a": "it is odd"}
+    assert reasons(media) == {"a": "it is A"}
     assert media.report.missing == 1
     assert list(decoded([b"A"], decode)) == []
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import transformers
 
@@ -11,7 +12,7 @@ from twofold.core.errors import ConfigError
 
 __all__ = ["PLAIN", "reading"]
 
-PLAIN = {"local_files_only": True, "use_safetensors": True, "attn_implementation": "eager"}
+PLAIN: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "attn_implementation": "eager"}
 """How weights are read: from the folder alone and never from a pickle; attention is written out, for the export."""
 
 

@@ -22,6 +22,7 @@ __all__ = ["JointConfig", "JointEncoder"]
 
 MODALITIES: tuple[Modality, ...] = ("text", "image", "audio")
 BEHAVIOUR = "behaviour"
+NEEDED: dict[str, type[Stage]] = {"text": Encoder, "image": Encoder, "audio": Encoder}  # type: ignore[type-abstract]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ class JointEncoder(Encoder):
     """
 
     Config: ClassVar[type] = JointConfig
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType(dict.fromkeys(MODALITIES, Encoder))
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType(NEEDED)
     config: JointConfig
     projections: dict[str, Projection]
     behaviour: Floats

@@ -78,4 +78,5 @@ def spectrogram(samples: Samples, filters: npt.NDArray[np.floating], size: int) 
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     power = np.abs(np.fft.rfft(windows * window, axis=1)) ** 2
     mel = np.log10(np.maximum(power @ filters, FLOOR)).T
-    return ((np.maximum(mel, mel.max() - 8) + 4) / 4).astype(np.float32)
+    heard: Samples = ((np.maximum(mel, mel.max() - 8) + 4) / 4).astype(np.float32)
+    return heard

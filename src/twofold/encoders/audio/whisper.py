@@ -49,7 +49,8 @@ def read_whisper(name: str) -> WhisperParts:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "whisper":
             raise ConfigError(f"{name} holds a model of type {config.model_type!r}, not Whisper; give another folder.")
-        model = WhisperModel.from_pretrained(folder, dtype=torch.float32, **PLAIN).eval()
+        model = WhisperModel.from_pretrained(folder, dtype=torch.float32, **PLAIN)
+        model.train(False)
     places = config.max_source_positions
     example = np.zeros((2, config.num_mel_bins, 2 * places), np.float32)
     return WhisperParts(

@@ -48,7 +48,7 @@ class Centring:
 
     def __call__(self, vectors: Floats) -> Floats:
         """Return centred vectors [b, e] of length 1, or 0 where they were 0."""
-        centred = (vectors - self.mean) * vectors.any(axis=1, keepdims=True)
+        centred: Floats = (vectors - self.mean) * vectors.any(axis=1, keepdims=True).astype(np.float32)
         return unit(centred if self.axes is None else centred @ self.axes)
 
     def save(self, folder: Path) -> None:

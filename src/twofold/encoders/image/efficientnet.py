@@ -59,7 +59,8 @@ class Block(nn.Module):
         """Return the block's maps."""
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.widens else x
         y = self._bn2(self._project_conv(functional.relu6(self._bn1(self._depthwise_conv(y)))))
-        return x + y if self.skips else y
+        found: Tensor = x + y if self.skips else y
+        return found
 
 
 class EfficientNetLite0(nn.Module):
@@ -91,7 +92,8 @@ class EfficientNetLite0(nn.Module):
         x = functional.relu6(self._bn0(self._conv_stem(pixels)))
         for block in self._blocks:
             x = block(x)
-        return functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+        seen: Tensor = functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+        return seen
 
     def classify(self, pixels: Tensor) -> Tensor:
         """Return the logits of the 1,000 ImageNet classes, float32 [b, 1000]."""

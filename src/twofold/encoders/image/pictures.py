@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from twofold.encoders.media import UnreadableError
 
@@ -46,7 +46,7 @@ def open_picture(content: bytes, near: int | None = None) -> Image.Image:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableError(f"it has more than {MOST_PIXELS:,} pixels") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableError(f"it is no image of the formats {', '.join(FORMATS)}") from None
     except (*WRONG, struct.error, Warning) as error:
         raise UnreadableError(
@@ -97,5 +97,6 @@ class View:
         left, top = ((length - side) / 2 for length in picture.size)
         box = (left, top, left + side, top + side) if side else None
         square = picture.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
-        values = np.asarray(square, np.float32)
-        return ((values - np.float32(self.mean)) / np.float32(self.std)).transpose(2, 0, 1)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        seen: Pixels = ((np.asarray(square, np.float32) - mean) / std).transpose(2, 0, 1)
+        return seen
