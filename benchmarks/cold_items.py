@@ -145,13 +145,13 @@ def _systems(
         systems[f"{name}, mean of history"] = _near(encoder.vectors, best)
         chosen[f"{name}, mean of history"] = {"recency": best, "validation": tried[best]}
         say(f"{name}, mean of history: {chosen[f'{name}, mean of history']}")
-    for name, encoder in (("attributes", None), *encoders.items()):
+    for name, given in (("attributes", None), *encoders.items()):
         found = {}
         for attributes, ridge, reg in CONTENT:
-            options = ContentConfig(encoder="text" if encoder else "", attributes=attributes, ridge=ridge, reg=reg)
-            found[options] = _mean(chosen_on, _content(options, encoder, chosen_on.train).score_histories)
+            options = ContentConfig(encoder="text" if given else "", attributes=attributes, ridge=ridge, reg=reg)
+            found[options] = _mean(chosen_on, _content(options, given, chosen_on.train).score_histories)
         picked = max(found, key=lambda options: found[options])
-        systems[f"content, {name}"] = _content(picked, encoder, cold.train).score_histories
+        systems[f"content, {name}"] = _content(picked, given, cold.train).score_histories
         chosen[f"content, {name}"] = {
             "attributes": picked.attributes,
             "ridge": picked.ridge,

@@ -66,7 +66,7 @@ class Content(Recommender):
     Config = ContentConfig
     config: ContentConfig
     state: ClassVar[tuple[str, ...]] = ("features", "profiles", "bridge")
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})  # type: ignore[type-abstract]
 
     features: Floats
     """F, float32 [n, p]."""

@@ -32,8 +32,10 @@ SPEAK = 0.5
 class Task(Protocol[B]):
     """What is trained, on what, and how well it does."""
 
-    module: torch.nn.Module
-    """Its parameters that require a gradient are trained."""
+    @property
+    def module(self) -> torch.nn.Module:
+        """What is trained: its parameters that require a gradient."""
+        ...
 
     def batches(self, epoch: int, rng: np.random.Generator) -> Iterable[B]:
         """Return the batches of an epoch: always the same ones for the same epoch and state of `rng`.

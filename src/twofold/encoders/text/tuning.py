@@ -50,7 +50,8 @@ def tune(
         belonging = {"tuning": asdict(options), **(about or {})}
         report = train(task, options.training, seed=seed, checkpoint=checkpoint, about=belonging, progress=progress)
     finally:
-        _merge(model)
+        if options.lora:
+            _merge(model)
         model.max_seq_length = before
         for name, value in model.named_parameters():
             value.requires_grad_(wanted[name])
@@ -60,6 +61,7 @@ def tune(
 def _freeze(model: SentenceTransformer, options: FineTune) -> None:
     """Leave trainable what the options say."""
     transformer = model[0].auto_model
+    assert isinstance(transformer, torch.nn.Module)
     if options.lora:
         from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415  for LoRA only
 
@@ -82,9 +84,11 @@ def _freeze(model: SentenceTransformer, options: FineTune) -> None:
 
 def _merge(model: SentenceTransformer) -> None:
     """Add low-rank matrices to those that they stand beside, and leave no trace of them."""
+    from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415  for LoRA only
+
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if hasattr(child, "get_base_layer") and hasattr(child, "merge"):
+            if isinstance(child, BaseTunerLayer):
                 child.merge()
                 setattr(parent, name, child.get_base_layer())
 
