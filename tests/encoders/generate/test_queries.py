@@ -11,6 +11,8 @@ from twofold.core.history import Histories
 from twofold.encoders.generate import Doc2Query, Doc2QueryConfig
 from twofold.encoders.generate.queries import cleaned
 
+NEW = ["film", "comedy", "robot", "liked", "user", "system", "assistant", "write", "question"]
+"""Words that the tiny models know and the catalogue does not have."""
 TITLES = ["heat", "alien", None, "toy story", "shrek"]
 OPTIONS = {"instruction": "write a question", "opening": "question : what", "tokens": 5, "queries": 3, "minutes": 1.0}
 
@@ -145,7 +147,7 @@ def test_a_whole_recipe_searches_what_was_written_without_torch(catalogue, folde
     )
     pipeline = Pipeline(recipe).fit(catalogue, rng=0)
     lines = pipeline.expanders["queries"].expansions.to_list()
-    word = next(word for line in lines if line for word in line.split() if word not in ("what", *str(TITLES)))
+    word = next(word for line in lines if line for word in line.split() if word in NEW)
     expected = {f"i{code}" for code, line in enumerate(lines) if line and word in line.split()}
     found = {pick.item for pick in pipeline.run(Query(text=word)).picks}
     assert expected <= found

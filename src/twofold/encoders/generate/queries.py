@@ -13,8 +13,8 @@ import polars as pl
 
 from twofold.core import Batch, Dataset, Encoder, Expander, Retriever, Stage
 from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.data.texts import item_texts
 from twofold.encoders.generate.sampling import Lesson, Prompt, Sampling
-from twofold.encoders.text.items import item_texts
 
 __all__ = ["Doc2Query", "Doc2QueryConfig"]
 
