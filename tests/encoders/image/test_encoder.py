@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tests.encoders.image.conftest import catalogue, encoded, noise
 
-from twofold.core import Dataset
+from twofold.core import Dataset, Pipeline, Query, Recipe
 from twofold.core.errors import ConfigError, DataError
 from twofold.encoders.image import ImageConfig, ImageEncoder
 
@@ -139,3 +139,25 @@ def test_a_picture_in_any_mode_has_a_vector(write: Write, tmp_path: Path) -> Non
     stage = encoder(tmp_path, dimensions=0).fit(catalogue(names))
     assert stage.report.read == len(names)
     np.testing.assert_allclose(np.linalg.norm(stage.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_pipeline_searches_by_image_and_by_look(dataset: Dataset, write: Write, tmp_path: Path) -> None:
+    options = {"folder": str(tmp_path), "dimensions": 0, "threads": 1}
+    recipe = Recipe.from_table(
+        {
+            "name": "look",
+            "encode": {"look": {"kind": "image-encoder", **options}},
+            "retrieve": {"near": {"kind": "dense", "encoder": "look"}, "popular": {"kind": "popularity"}},
+            "evidence": {"image": {"near": 1.0}, "items": {"near": 1.0}, "nothing": {"popular": 1.0}},
+        }
+    )
+    pipeline = Pipeline(recipe).fit(dataset, rng=0)
+    third = (tmp_path / "3.jpg").read_bytes()
+    assert pipeline.run(Query(image=third, k=2)).items[0] == "i3"
+    assert pipeline.run(Query(image=b"no image", k=2)).items == []
+    write("again.jpg", third)
+    pipeline.put_items(pl.DataFrame({"item": ["twin"], "title": ["Twin"], "image": ["again.jpg"]}))
+    assert pipeline.run(Query(items=["i3"], k=1)).items == ["twin"]
+    pipeline.save(tmp_path / "artifact")
+    again = Pipeline.load(tmp_path / "artifact")
+    assert set(again.run(Query(image=third, k=2)).items) == {"i3", "twin"}
