@@ -15,7 +15,7 @@ from twofold.core.errors import ConfigError
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats
 from twofold.core.stage import Stage
-from twofold.encoders.text.items import item_texts
+from twofold.data.texts import item_texts
 from twofold.ranking.examples import Asked, invented_searches, known_searches, part
 from twofold.ranking.mixing import best_weight, mix
 from twofold.ranking.pairs import PairScorer, PairTokens

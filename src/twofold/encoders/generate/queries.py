@@ -122,7 +122,7 @@ class Doc2Query(Expander):
         finder: Retriever | None = self.linked.get("retriever")
         if judge is not None and "text" not in judge.reads:
             raise ConfigError(f"the encoder {self.config.encoder!r} reads no text; name one that does.")
-        if finder is not None and "text" not in finder.evidence:
+        if finder is not None and "text" not in finder.answers():
             raise ConfigError(f"the retriever {self.config.retriever!r} answers no text; name one that does.")
         return judge, finder
 

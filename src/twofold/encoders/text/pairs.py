@@ -14,8 +14,8 @@ import polars as pl
 from twofold.core.dataset import Dataset
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
+from twofold.data.texts import item_texts
 from twofold.encoders.text.finetune import FineTune
-from twofold.encoders.text.items import item_texts
 
 __all__ = ["Drawn", "HeldOut", "Pairs", "Search", "pairs_of"]
 

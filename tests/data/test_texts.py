@@ -1,6 +1,6 @@
 import polars as pl
 
-from twofold.encoders.text import item_texts
+from twofold.data.texts import item_texts
 
 
 def test_parts_are_sentences():
