@@ -30,7 +30,9 @@ class OnnxEncoder:
 
     Texts of like length share a batch, so that little of it is padding; padding is on the right and masked,
     so that a text's vector does not depend on the others in its batch (to 1e-4). A text that comes twice is encoded
-    once.
+    once. Measured with all-MiniLM-L6-v2 in float32 on one core with two threads, shared with other work: documents
+    of 240 tokens at the rate of torch (6.7 and 5.2 a second against 5.5 and 4.7), a short title alone in two
+    thirds of torch's time (13 ms against 21).
     """
 
     def __init__(self, folder: Path, *, threads: int = 0, batch_size: int = 32, dimensions: int = 0) -> None:
