@@ -122,6 +122,14 @@ def test_patience_ends_it(make_task):
     assert (report.stopped, report.steps, report.quality) == ("patience", 9, 0.5)
 
 
+def test_what_patience_ended_is_not_gone_on_with(make_task, tmp_path):
+    for _ in range(2):
+        task = make_task(qualities=[0.5, 0.4])
+        report = train(task, Training(epochs=9, patience=1), seed=1, checkpoint=tmp_path / "c")
+        assert (report.stopped, report.steps, report.epochs, report.quality) == ("patience", 6, 2, 0.5)
+    assert not task.seen
+
+
 def test_the_starting_weights_win_where_training_harms(make_task, weights_of):
     task = make_task(qualities=[0.8, 0.7])
     before = weights_of(task)

@@ -206,9 +206,8 @@ class _Run:
             raise DataError("there is nothing to train on; give more data.")
         if not self.options.evaluate_every:
             self._evaluate()
-        if self.at.stopped is None:
-            self.at = replace(self.at, epoch=self.at.epoch + 1, batch=0)
-            self._over()
+        self.at = replace(self.at, epoch=self.at.epoch + 1, batch=0)
+        self._over()
 
     def _count(self, batches: Iterable[Any]) -> None:
         """Learn how many steps an epoch has, where that says when the training ends."""
