@@ -328,7 +328,8 @@ def _keys(stages: Mapping[str, Stage]) -> dict[str, str]:
     """Return for each stage a text that says all that its fit depends on beside the data and the seed."""
     keys: dict[str, str] = {}
     for name, stage in stages.items():
-        options = None if stage.config is None else table(stage.config)
+        options = {} if stage.config is None else table(stage.config)
+        options = {field: value for field, value in options.items() if field not in stage.incidental}
         needed = {field: keys[getattr(stage.config, field)] for field in stage.linked}
         keys[name] = json.dumps([type(stage).__qualname__, options, needed], sort_keys=True, default=str)
     return keys

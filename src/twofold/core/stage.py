@@ -51,6 +51,8 @@ class Stage(ABC):
     needs: ClassVar[Mapping[str, type["Stage"]]] = MappingProxyType({})
     """Fields of the config that name another stage of the recipe, and of what type it must be. A field that is
     empty names none. The other is fitted first."""
+    incidental: ClassVar[tuple[str, ...]] = ("threads", "checkpoint")
+    """Fields of the config that change nothing of what is learned."""
     config: Any
     linked: dict[str, Any]
     """The stages that `needs` asks for, by field; set by `link`."""
