@@ -39,22 +39,25 @@ TUNED = {"steps": 60, "lr": 5e-5, "batch_size": 32, "part": 32, "max_tokens": 12
 READ = {"depth": 20, "max_tokens": 192, "epochs": 1, "wrong": 3, "invented": 200, "held_out_most": 60}
 
 Progress = Callable[[str], None]
+Tables = dict[str, dict[str, Any]]
 Found = dict[str, list[tuple[str, float]]]
 
-ENCODE = {
+ENCODE: Tables = {
     "zero-shot": {"kind": "text-encoder"},
     "tuned": {"kind": "text-encoder", "negatives": "words", "finetune": TUNED},
     "adapted": {"kind": "adapted-encoder", "encoder": "zero-shot"},
 }
-EXPAND = {"clicks": {"kind": "asked"}}
-RETRIEVE = {
+EXPAND: Tables = {"clicks": {"kind": "asked"}}
+RETRIEVE: Tables = {
     "words": {"kind": "lexical", "hits": 300},
     "asked": {"kind": "lexical", "hits": 300, "expansion": "clicks"},
     "zero": {"kind": "dense", "encoder": "zero-shot"},
     "fine": {"kind": "dense", "encoder": "tuned"},
     "mapped": {"kind": "dense", "encoder": "adapted"},
 }
-RANK = {"reader": {"kind": "cross-encoder", "encoder": "zero-shot", "lexical": "words", "dense": "zero", **READ}}
+RANK: Tables = {
+    "reader": {"kind": "cross-encoder", "encoder": "zero-shot", "lexical": "words", "dense": "zero", **READ}
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ class AdaptedEncoder(Encoder):
 
     Config: ClassVar[type] = AdaptedConfig
     state = ("map",)
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})  # type: ignore[type-abstract]
     config: AdaptedConfig
 
     map: Floats
@@ -194,15 +194,14 @@ class _Lesson:
         """Return the gradient of the mean loss of these searches, [d, d]."""
         items, answers = self._rivals(options.rivals, rng)
         kept = rng.random(self.queries.shape, np.float32) >= options.dropout
-        seen = self.queries * kept / np.float32(1 - options.dropout)
-        logits = (self.queries + seen @ found) @ items.T / np.float32(options.temperature)
+        seen: Floats = self.queries * kept / np.float32(1 - options.dropout)
+        logits: Floats = (self.queries + seen @ found) @ items.T / np.float32(options.temperature)
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=1, keepdims=True)
         for row, right in enumerate(answers):
             logits[row, right] -= 1 / len(right)
-        slope: Floats = seen.T @ (logits @ items) / np.float32(options.temperature * len(self))
-        return slope
+        return (seen.T @ (logits @ items) / (options.temperature * len(self))).astype(np.float32)
 
     def _rivals(self, most: int, rng: np.random.Generator) -> tuple[Floats, Sequence[Index]]:
         """Return the vectors of the items that answers must beat, and where the answers are among them."""

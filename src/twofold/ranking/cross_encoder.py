@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from twofold.core import Batch, Candidates, Dataset, Encoder, Evidence, Ranker, Retriever
-from twofold.core.errors import ConfigError
+from twofold.core.errors import ConfigError, MissingExtraError
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats
 from twofold.core.stage import Stage
@@ -104,7 +104,7 @@ class CrossEncoder(Ranker):
 
     Config: ClassVar[type] = CrossEncoderConfig
     needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType(
-        {"encoder": Encoder, "lexical": Retriever, "dense": Retriever}
+        {"encoder": Encoder, "lexical": Retriever, "dense": Retriever}  # type: ignore[type-abstract]
     )
     evidence: ClassVar[tuple[Evidence, ...]] = ("text",)
     config: CrossEncoderConfig
@@ -127,11 +127,17 @@ class CrossEncoder(Ranker):
         Raises:
             ConfigError: no encoder or model is named, or it cannot be read.
             DataError: there is neither a search with an answer nor an item with a title and a text.
+            MissingExtraError: a package for training is not installed.
         """
-        from twofold.ranking.learning import ListTask  # noqa: PLC0415  torch is for fitting only
-        from twofold.ranking.pair_model import PairModel, export, freeze, load_encoder  # noqa: PLC0415
-        from twofold.train import train  # noqa: PLC0415
-
+        try:
+            from twofold.ranking.learning import ListTask  # noqa: PLC0415  torch is for fitting only
+            from twofold.ranking.pair_model import PairModel, export, freeze, load_encoder  # noqa: PLC0415
+            from twofold.train import train  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingExtraError(
+                f"fitting a cross-encoder needs the package {error.name!r}; install it with "
+                "`pip install 'twofold[train]'`."
+            ) from error
         config, rng = self.config, np.random.default_rng(rng)
         folder = self._start()
         searches, held_out = self._searches(dataset, rng)
