@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from twofold.core.config import table
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
+from twofold.models.checkpoints import checkpoint_folder
 from twofold.models.holding import HeldOut, hold_out
 from twofold.models.sequential.events import Block, blocks
 from twofold.models.sequential.windows import LazyBlock, Windows
@@ -151,12 +151,13 @@ def fit_towers(
         torch.manual_seed(seed)
         towers = Towers(config, spectral_vectors(rest, items, config.width, seed), counts, content)
         towers = towers.to("cuda" if torch.cuda.is_available() else "cpu")
+    owner = {"data": about, "model": table(replace(config, checkpoint="")), "seed": seed}
     report = train(
         TowersTask(towers, rest, held),
         config.training,
         seed=seed,
-        checkpoint=Path(config.checkpoint) if config.checkpoint else None,
-        about={"data": about, "model": table(replace(config, checkpoint=""))},
+        checkpoint=checkpoint_folder(config.checkpoint, owner),
+        about=owner,
         progress=progress,
     )
     return {name: value.detach().cpu().numpy() for name, value in towers.state_dict().items()}, report

@@ -1,7 +1,6 @@
 """Fitting the sequential model: networks are trained with torch and come back as arrays and ONNX graphs."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from twofold.core.config import table
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
+from twofold.models.checkpoints import checkpoint_folder
 from twofold.models.holding import hold_out
 from twofold.models.sequential.config import SequentialConfig
 from twofold.models.sequential.export import as_onnx
@@ -64,12 +64,13 @@ def fit_networks(
         with torch.random.fork_rng():
             torch.manual_seed(seed + member)
             network = Network(config, known).to("cuda" if torch.cuda.is_available() else "cpu")
+        owner = {"data": about, "model": table(replace(config, checkpoint="", threads=0)), "seed": seed + member}
         report = train(
             SequenceTask(network, rest, held),
             config.training,
             seed=seed + member,
-            checkpoint=Path(config.checkpoint) / f"member-{member}" if config.checkpoint else None,
-            about={"data": about, "model": table(replace(config, checkpoint="", threads=0))},
+            checkpoint=checkpoint_folder(config.checkpoint, owner),
+            about=owner,
             progress=progress,
         )
         fitted.append(as_fitted(network, report))
