@@ -16,6 +16,7 @@ from twofold.evaluate import machine
 
 NAMES = {
     "beauty-loo": "beauty_loo",
+    "clothing": "clothing",
     "cold-items": "cold_items",
     "costs": "costs",
     "dense": "dense",
