@@ -6,6 +6,7 @@ import pytest
 from twofold.retrieval.graph import Graph
 
 SIZE, WIDE = 1_500, 24
+SHAPE = {"neighbours": 16, "build_width": 64, "width": 128}
 
 
 def unit(count: int, seed: int = 0) -> np.ndarray:
@@ -14,7 +15,7 @@ def unit(count: int, seed: int = 0) -> np.ndarray:
 
 
 def graph_of(vectors: np.ndarray) -> Graph:
-    return Graph.of(vectors, neighbours=16, build_width=64, width=128)
+    return Graph.of(vectors, **SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_vectors_are_added_changed_and_taken_away(graph: Graph, vectors: np.ndar
 
 def test_a_saved_graph_finds_the_same_and_can_be_changed(graph: Graph, vectors: np.ndarray, tmp_path: Path) -> None:
     graph.save(tmp_path / "graph")
-    read = Graph.load(tmp_path / "graph", vectors, width=128)
+    read = Graph.load(tmp_path / "graph", vectors, **SHAPE)
     queries = unit(6, seed=4)
     np.testing.assert_array_equal(read.search(queries, 10)[0], graph.search(queries, 10)[0])
     new = np.concatenate([vectors, unit(1, seed=9)])

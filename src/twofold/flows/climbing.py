@@ -45,8 +45,8 @@ class Ballot:
         parts = []
         for batch in batches:
             opinions, _ = pipeline.opinions(batch, evidence)
-            items, votes = pipeline.fuser.votes(opinions, batch.allowed, size=len(batch), k=DEPTH)
-            parts.append(Candidates(items=items, scores=np.zeros(items.shape, np.float32), sources=votes))
+            items, heard = pipeline.fuser.votes(opinions, batch.allowed, size=len(batch), k=DEPTH)
+            parts.append(Candidates(items=items, scores=np.zeros(items.shape, np.float32), sources=heard))
         together = Candidates.stack(parts)
         votes = np.nan_to_num(np.stack(list(together.sources.values()), axis=2))
         return cls(items=together.items, votes=votes, targets=targets, clusters=clusters)

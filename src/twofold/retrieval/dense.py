@@ -63,7 +63,7 @@ class VectorScores:
 
     def top(self, k: int, allowed: Mask | None = None) -> tuple[Codes, Floats]:
         """See `Scores.top`."""
-        known = self.queries.any(axis=1)
+        known: npt.NDArray[np.bool_] = np.asarray(self.queries.any(axis=1))
         if known.all():
             return self.index.search(self.queries, k, allowed)
         found, values = self.index.search(self.queries[known], k, None if allowed is None else allowed[known])
@@ -97,7 +97,7 @@ class Dense(Retriever):
     Config: ClassVar[type] = DenseConfig
     config: DenseConfig
     evidence: ClassVar[tuple[Evidence, ...]] = ("text", "image", "items", "history")
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder})  # type: ignore[type-abstract]
 
     _index: Scan | Graph
 
@@ -125,10 +125,7 @@ class Dense(Retriever):
         """
         vectors = self._checked(dataset, np.arange(len(dataset.items), dtype=np.int32))
         if self.config.index == "hnsw" or (self.config.index == "auto" and len(vectors) >= LARGE):
-            config = self.config
-            self._index = Graph.of(
-                vectors, neighbours=config.neighbours, build_width=config.build_width, width=config.width
-            )
+            self._index = Graph.of(vectors, **self._shape())
         else:
             self._index = Scan(vectors, encode_vectors(vectors, self.config.precision))
         return self
@@ -144,6 +141,10 @@ class Dense(Retriever):
             self._index = index.put(vectors, changed)
         else:
             self._index = Scan(vectors, index.codes.put(vectors, changed))
+
+    def _shape(self) -> dict[str, int]:
+        """Return the options of a graph."""
+        return {name: getattr(self.config, name) for name in ("neighbours", "build_width", "width")}
 
     def _checked(self, dataset: Dataset, codes: Codes) -> Floats:
         """Return the vectors of all items, of which those of some are new."""
@@ -168,7 +169,7 @@ class Dense(Retriever):
         """Open what `save` wrote, memory-mapped."""
         vectors = self._encoder.vectors
         if (folder / GRAPH).exists():
-            self._index = Graph.load(folder / GRAPH, vectors, width=self.config.width)
+            self._index = Graph.load(folder / GRAPH, vectors, **self._shape())
             return
         arrays: dict[str, Any] = {
             path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")
@@ -224,4 +225,5 @@ class Dense(Retriever):
         for row, (start, stop) in enumerate(pairwise(limits.tolist())):
             means[row] = weights[start:stop] @ vectors[likes.items[start:stop]]
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
-        return np.divide(means, lengths, out=np.zeros_like(means), where=lengths > 0)
+        unit: Floats = (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return unit

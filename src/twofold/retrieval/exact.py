@@ -109,7 +109,8 @@ class ByteCodes(VectorCodes):
         """See `VectorCodes.likeness`."""
         assert isinstance(prepared, numkong.PackedMatrix)
         products = np.asarray(numkong.dots_packed(self.codes[rows], prepared))  # int32 [m, b]
-        return np.multiply(products.T, self.scales[rows], dtype=np.float32)
+        likeness: Floats = np.multiply(products.T, self.scales[rows], dtype=np.float32)
+        return likeness
 
     def put(self, vectors: Floats, changed: Codes) -> "ByteCodes":
         """See `VectorCodes.put`."""
@@ -138,7 +139,7 @@ class BitCodes(VectorCodes):
         return cls(np.ascontiguousarray(np.concatenate(parts or [_bits(vectors)], axis=1)))
 
     def __len__(self) -> int:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     def prepare(self, queries: Floats) -> npt.NDArray[np.uint64]:
         """See `VectorCodes.prepare`."""

@@ -1,14 +1,16 @@
 """Graph index: near vectors are neighbours in a graph, and a search walks along it without seeing most of them."""
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from usearch.index import Index
 
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats, Mask, rank_rows
 from twofold.retrieval.exact import FloatCodes, Scan, dots
+
+if TYPE_CHECKING:
+    from usearch.index import Index
 
 __all__ = ["Graph"]
 
@@ -29,7 +31,7 @@ class Graph:
         index: the graph of those that are not zero.
     """
 
-    def __init__(self, vectors: Floats, index: Index) -> None:
+    def __init__(self, vectors: Floats, index: "Index") -> None:
         self.vectors, self.index = vectors, index
         self._scan = Scan(vectors, FloatCodes(vectors))
         self.present = self._scan.present
@@ -44,18 +46,10 @@ class Graph:
             build_width: how many candidates are kept while the neighbours of a vector are looked for.
             width: how many are kept in a search.
         """
-        index = Index(
-            ndim=vectors.shape[1],
-            metric="ip",
-            dtype="f16",
-            connectivity=neighbours,
-            expansion_add=build_width,
-            expansion_search=width,
-        )
-        graph = cls(vectors, index)
+        graph = cls(vectors, _empty(vectors.shape[1], neighbours, build_width, width))
         there = np.flatnonzero(graph.present)
         if len(there):
-            index.add(there.astype(np.uint64), vectors[there])
+            graph.index.add(there.astype(np.uint64), vectors[there])
         return graph
 
     def search(self, queries: Floats, k: int, allowed: Mask | None = None) -> tuple[Codes, Floats]:
@@ -92,10 +86,10 @@ class Graph:
         self.index.save(str(path))
 
     @classmethod
-    def load(cls, path: Path, vectors: Floats, *, width: int) -> Self:
+    def load(cls, path: Path, vectors: Floats, *, neighbours: int, build_width: int, width: int) -> Self:
         """Open what `save` wrote, memory-mapped."""
-        index = Index.restore(str(path), view=True)
-        index.expansion_search = width
+        index = _empty(vectors.shape[1], neighbours, build_width, width)
+        index.view(str(path))
         return cls(vectors, index)
 
     def _through(self, query: Floats, k: int, allowed: Mask, share: float) -> tuple[Codes, Floats]:
@@ -126,3 +120,17 @@ class Graph:
         values = dots(self.vectors, codes, queries)
         found, scores = rank_rows(codes, np.where(codes < 0, np.float32(-np.inf), values))
         return found[:, :k], scores[:, :k]
+
+
+def _empty(dimensions: int, neighbours: int, build_width: int, width: int) -> "Index":
+    from usearch.index import Index  # noqa: PLC0415  small catalogues need no graph, and versions from 2.24 on must
+    # not be loaded before onnxruntime: they put their symbols in the way of its own
+
+    return Index(
+        ndim=dimensions,
+        metric="ip",
+        dtype="f16",
+        connectivity=neighbours,
+        expansion_add=build_width,
+        expansion_search=width,
+    )
