@@ -50,7 +50,7 @@ FAMILIES = [("bert", "mean"), ("bert", "cls"), ("gpt2", "last"), ("llama", "last
 
 
 def write_tokenizer(
-    folder: Path, family: str, *, words: list[str] = WORDS, side: str = "right", pad: bool = True
+    folder: Path, family: str, *, words: list[str] = WORDS, side: str = "right", pad: bool = True, chat: bool = False
 ) -> None:
     """Write a tokenizer that knows some words."""
     tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
@@ -59,6 +59,8 @@ def write_tokenizer(
         single, specials = ENDS[family]
         tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=specials)
     names = {"unk_token": "[UNK]", "eos_token": "</s>", "cls_token": "[CLS]", **({"pad_token": "[PAD]"} if pad else {})}
+    if chat:
+        names["chat_template"] = "{% for message in messages %}a heat {{ message['content'] }} crime{% endfor %}"
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=64, padding_side=side, **names
     ).save_pretrained(folder)

@@ -62,6 +62,18 @@ def test_graph_and_saved_folder_give_what_torch_gives(family, model_folder, tmp_
     assert not list(tmp_path.rglob("*.bin"))
 
 
+def test_a_chat_template_is_left_out(model_folder, tmp_path):
+    folder = model_folder("llama", chat=True)
+    assert "message" in SentenceTransformer(str(folder), device="cpu", local_files_only=True)[0].modalities
+    model = load_model(folder, pooling="last")
+    save_model(model, tmp_path)
+    expected = [by_hand(folder, text, "last") for text in TEXTS[:4]]
+    plain = SentenceTransformer(str(tmp_path), device="cpu", local_files_only=True)
+    np.testing.assert_allclose(model.encode(TEXTS[:4]), expected, atol=1e-5)
+    np.testing.assert_allclose(plain.encode(TEXTS[:4]), expected, atol=1e-5)
+    np.testing.assert_allclose(OnnxEncoder(tmp_path, threads=1).encode(TEXTS[:4]), expected, atol=1e-4)
+
+
 def test_a_folder_says_its_pooling_and_keeps_it_when_saved(model_folder, tmp_path):
     model = load_model(model_folder("bert"), pooling="cls", max_tokens=16)
     save_model(model, tmp_path)

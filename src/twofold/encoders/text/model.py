@@ -32,7 +32,7 @@ def load_model(
     Of a T5, the encoder is taken. Padding is put on the right whatever the folder says: masked and behind the text,
     it changes neither a decoder's states nor the positions of its tokens, while on the left it would shift the
     positions of a GPT-2. A tokenizer without a padding token pads with another one, since it is masked anyway.
-    The model is on a GPU where there is one.
+    A chat template is left out. The model is on a GPU where there is one.
 
     Args:
         folder: a Hugging Face or sentence-transformers folder; nothing is fetched.
@@ -58,6 +58,7 @@ def load_model(
             f"{folder} does not begin with a transformer but with {type(model[0]).__name__}; use another."
         )
     _check_tokenizer(model, folder)
+    _read_plainly(model[0])
     _set_pooling(model, pooling)
     _set_lengths(model, max_tokens)
     return model.eval()
@@ -73,6 +74,13 @@ def _check_tokenizer(model: SentenceTransformer, folder: Path) -> None:
             f"the tokenizer in {folder} has {words} tokens and the model's table {rows} rows, so that it is "
             "another model's; put the model's own there."
         )
+
+
+def _read_plainly(module: Transformer) -> None:
+    """Have texts read as they are: with a chat template, sentence-transformers would wrap each in a conversation."""
+    module.tokenizer.chat_template = None
+    module.modality_config = {"text": module.modality_config["text"]}
+    module.input_formatter.supported_modalities = ["text"]
 
 
 def _set_pooling(model: SentenceTransformer, pooling: PoolingMode) -> None:
