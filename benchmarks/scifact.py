@@ -23,6 +23,7 @@ from twofold.evaluate import Row, Table, machine
 from twofold.evaluate.metrics import relevance_metrics
 from twofold.flows import fit
 from twofold.ranking import CrossEncoder
+from twofold.ranking.mixing import best_weight
 
 __all__ = ["run"]
 
@@ -31,12 +32,10 @@ METRICS = ("ndcg@10", "recall@100", "mrr@10")
 HELD_OUT, SEED = 160, 0
 SHARES = tuple(round(step / 10, 1) for step in range(1, 10))
 """Weights of the dense retriever that are tried; the lexical one has the rest."""
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""Weights of the cross-encoder against the ranking before that are tried."""
 SPEED = 256
 """Documents on which the throughput of encoding is measured."""
 TUNED = {"steps": 60, "lr": 5e-5, "batch_size": 32, "part": 32, "max_tokens": 128, "held_out": 0.0, "fields": 0.02}
-READ = {"depth": 20, "max_tokens": 192, "epochs": 1, "wrong": 3, "invented": 200, "held_out_most": 60}
+READ = {"depth": 20, "max_tokens": 160, "epochs": 1, "wrong": 3, "invented": 200, "held_out_most": 60}
 
 Progress = Callable[[str], None]
 Tables = dict[str, dict[str, Any]]
@@ -154,14 +153,24 @@ def _chosen(
     chosen = {"dense": -share, "ndcg@10 on claims put aside": quality}
     for ranker in pipeline.rankers.values():
         assert isinstance(ranker, CrossEncoder)
-        tried = []
-        for weight in WEIGHTS:
-            ranker.weight = weight
-            tried.append((float(_measured(pipeline, aside)["ndcg@10"].mean()), -weight))
-        quality, weight = max(tried)
-        ranker.weight = -weight
-        chosen |= {"cross-encoder": -weight, "ndcg@10 on claims put aside": quality}
+        before = fit(dataset, _recipe(replace(system, reads=False), -share), shelf=shelf)
+        ranker.weight, quality = _weighed(ranker, before, aside)
+        chosen |= {"cross-encoder": ranker.weight, "ndcg@10 on claims put aside": quality}
     return pipeline, chosen
+
+
+def _weighed(ranker: CrossEncoder, before: Pipeline, aside: Judgements) -> tuple[float, float]:
+    """Return the weight of a cross-encoder that is best for the claims put aside, and how good it is."""
+    batch = Batch.of_texts([aside.queries[name] for name in aside.qrels])
+    found = before.rank(batch, ranker.depth)
+    ranker.weight = 1.0
+    read = ranker.rank(batch, "text", found)
+    # The same items in another order.
+    own, there, here = np.empty_like(found.scores), read.items.argsort(axis=1), found.items.argsort(axis=1)
+    np.put_along_axis(own, here, np.take_along_axis(read.sources["cross-encoder"], there, axis=1), axis=1)
+    codes = before.dataset.item_ids
+    grades = [{codes.find(item): float(gain) for item, gain in gains.items()} for gains in aside.qrels.values()]
+    return best_weight(found.items, found.scores, own, grades)
 
 
 def _recipe(system: System, share: float) -> Recipe:
