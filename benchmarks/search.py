@@ -1,8 +1,8 @@
-"""Relevance and speed of lexical search on SciFact and Cranfield, beside the peer bm25s."""
+"""Relevance and speed of search on SciFact and Cranfield: words, a language model, both, and the peer bm25s."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import measured
-from twofold.core import Batch, Dataset
+from twofold.core import Batch, Dataset, Recipe, Weights
+from twofold.core.stage import Stage
 from twofold.data.judgements import Judgements, dataset_of, read_cranfield, read_scifact
 from twofold.evaluate.metrics import relevance_metrics
 from twofold.evaluate.significance import bootstrap_interval
+from twofold.flows import fit
 from twofold.retrieval import Lexical, LexicalConfig
 
 __all__ = ["run"]
@@ -22,6 +24,15 @@ __all__ = ["run"]
 DEPTH = 100
 METRICS = ("ndcg@10", "recall@100", "mrr@10")
 K1, B, METHODS = (0.9, 1.2, 1.5, 2.0), (0.4, 0.6, 0.75, 0.9), ("lucene", "bm25+", "bm25l")
+
+HYBRID = Recipe(
+    name="hybrid",
+    encode={"minilm": {"kind": "text-encoder"}},
+    retrieve={"words": {"kind": "lexical"}, "near": {"kind": "dense", "encoder": "minilm"}},
+    evidence=Weights(text={"words": 0.5, "near": 0.5}),
+    tune={"step": 0.1},
+)
+DENSE = replace(HYBRID, evidence=Weights(text={"near": 1.0}), tune={}).needed()
 
 Found = list[tuple[str, float]]
 Search = Callable[[str], Found]
@@ -53,6 +64,20 @@ class TwofoldSearch:
         codes, scores = self.stage.score(Batch.of_texts([text]), "text").top(DEPTH)
         kept = codes[0] >= 0
         return list(zip(map(str, self.ids.decode(codes[0, kept])), scores[0, kept].tolist(), strict=True))
+
+
+class PipelineSearch:
+    """A pipeline with a language model as it comes; what it fits is shared through the shelf."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, shelf: MutableMapping[str, Stage]) -> None:
+        self.pipeline = fit(dataset, recipe, shelf=shelf)
+
+    def __call__(self, text: str) -> Found:
+        """Return the best documents and their scores."""
+        found = self.pipeline.rank(Batch.of_texts([text]), DEPTH)
+        kept = found.items[0] >= 0
+        ids = map(str, self.pipeline.dataset.item_ids.decode(found.items[0, kept]))
+        return list(zip(ids, found.scores[0, kept].tolist(), strict=True))
 
 
 class Bm25sSearch:
@@ -89,18 +114,22 @@ class Bm25sSearch:
 
 
 def run(data: Path, progress: Progress) -> dict[str, Any]:
-    """Index both collections with both systems and measure them; peers come from the extra `peers`."""
+    """Index both collections with all systems and measure them; peers come from the extra `peers`."""
     rows: list[dict[str, Any]] = []
     chosen: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for collection in _collections(data):
         options = _choose(collection, progress)
         chosen[collection.name] = options or "its defaults"
-        rows += _measure(collection, options, progress)
+        found, weights[collection.name] = _measure(collection, options, progress)
+        rows += found
     protocol = {
         "depth": DEPTH,
         "text": "title and abstract",
         "twofold": "defaults, chosen on the training queries of scifact",
         "bm25s": chosen,
+        "hybrid": "weights chosen on titles as queries for documents without them; learned: on the training queries",
+        "weights": weights,
         "interval": "95 % bootstrap over queries",
         "index": "seconds from the texts to an index that answers",
         "latency": "median over queries, one at a time, systems in turns, from the text to ids and scores",
@@ -136,11 +165,28 @@ def _answers(search: Search, judged: Judgements) -> dict[str, Found]:
     return {query: search(judged.queries[query]) for query in judged.qrels}
 
 
-def _measure(collection: Collection, options: Mapping[str, Any], progress: Progress) -> list[dict[str, Any]]:
+def _makers(collection: Collection, options: Mapping[str, Any]) -> dict[str, Callable[[], Search]]:
+    """Return how each system is made; the language model encodes the documents once for all."""
+    shelf: dict[str, Stage] = {}
+    documents, training = collection.dataset, collection.training
     makers: dict[str, Callable[[], Search]] = {
         TwofoldSearch.name: lambda: TwofoldSearch(collection),
         Bm25sSearch.name: lambda: Bm25sSearch(collection, **options),
+        "MiniLM": lambda: PipelineSearch(documents, DENSE, shelf),
+        "hybrid": lambda: PipelineSearch(documents, HYBRID, shelf),
     }
+    if training is not None:
+        asked = dataset_of(training.documents, training)
+        makers["hybrid, learned weights"] = lambda: PipelineSearch(asked, HYBRID, shelf)
+    return makers
+
+
+def _measure(
+    collection: Collection, options: Mapping[str, Any], progress: Progress
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the rows of all systems, and the weights of those that fuse."""
+    makers = _makers(collection, options)
+    weights: dict[str, Any] = {}
     systems: dict[str, Search] = {}
     rows: list[dict[str, Any]] = []
 
@@ -153,6 +199,11 @@ def _measure(collection: Collection, options: Mapping[str, Any], progress: Progr
         with measured() as cost:
             systems[name] = make()
         add(name, "index s", cost.seconds)
+        system = systems[name]
+        if isinstance(system, PipelineSearch):
+            weights[name] = system.pipeline.recipe.evidence.text
+            encoder = system.pipeline.encoders["minilm"]
+            add(name, "documents a second", len(encoder.vectors) / encoder.seconds)
     runs, seconds = _timed(systems, collection.judged)
     for name, found in runs.items():
         values = relevance_metrics(found, collection.judged.qrels, ks=(10, 100))
@@ -160,7 +211,7 @@ def _measure(collection: Collection, options: Mapping[str, Any], progress: Progr
             low, high = bootstrap_interval(values[metric], rng=0)
             add(name, metric, float(values[metric].mean()), low, high)
         add(name, "ms a query", 1000 * median(seconds[name]))
-    return rows
+    return rows, weights
 
 
 def _timed(

@@ -123,8 +123,7 @@ class Graph:
 
 
 def _empty(dimensions: int, neighbours: int, build_width: int, width: int) -> "Index":
-    from usearch.index import Index  # noqa: PLC0415  small catalogues need no graph, and versions from 2.24 on must
-    # not be loaded before onnxruntime: they put their symbols in the way of its own
+    from usearch.index import Index  # noqa: PLC0415  small catalogues need no graph; see docs/decisions/0011
 
     return Index(
         ndim=dimensions,
