@@ -78,6 +78,7 @@ def _check_tokenizer(model: SentenceTransformer, folder: Path) -> None:
 
 def _read_plainly(module: Transformer) -> None:
     """Have texts read as they are: with a chat template, sentence-transformers would wrap each in a conversation."""
+    assert module.tokenizer is not None
     module.tokenizer.chat_template = None
     module.modality_config = {"text": module.modality_config["text"]}
     module.input_formatter.supported_modalities = ["text"]
