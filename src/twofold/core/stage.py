@@ -71,6 +71,10 @@ class Stage(ABC):
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Learn from a dataset and return self."""
 
+    def learns_log(self) -> bool:
+        """Return whether `fit` learns from what people did; if not, one fit serves every part of a log."""
+        return True
+
     def learns_searches(self) -> bool:
         """Return whether `fit` learns from `Dataset.queries`, so that these say nothing of how good it is."""
         return False

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from twofold.core.dataset import Dataset
+from twofold.core.errors import MissingExtraError
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.slate import Slate
-from twofold.core.stage import Progress
+from twofold.core.stage import Progress, Stage
 from twofold.evaluate import Table, write_report
 from twofold.flows.evaluate import evaluate
-from twofold.flows.fit import fit
+from twofold.flows.fit import default_recipe, fit, shipped_recipe
 from twofold.flows.obtain import obtain
 
 __all__ = ["Demo", "run_demo"]
@@ -31,7 +32,7 @@ class Demo:
 
 
 def run_demo(data: Path | None, folder: Path, *, say: Callable[[str], None], progress: Progress | None = None) -> Demo:
-    """Get data, measure the default recipe on held-out data, fit it on all, save it and ask it.
+    """Get data, measure a recipe on held-out data, fit it on all, save it and ask it.
 
     Args:
         data: a MovieLens folder or a file of interactions; None gets MovieLens, or simulates.
@@ -45,13 +46,20 @@ def run_demo(data: Path | None, folder: Path, *, say: Callable[[str], None], pro
     """
     dataset = obtain(data, say)
     say(f"{len(dataset.users):,} users, {len(dataset.items):,} items, {len(dataset.log.items):,} events after cleaning")
-    table = evaluate(dataset, progress=progress)
-    pipeline = fit(dataset, progress=progress)
+    shelf: dict[str, Stage] = {}
+    recipe = shipped_recipe("language")
+    try:
+        table = evaluate(dataset, recipe, progress=progress, shelf=shelf)
+    except MissingExtraError as error:
+        say(f"{error} Until then the demo goes on without a language model.")
+        recipe = default_recipe()
+        table = evaluate(dataset, recipe, progress=progress)
+    pipeline = fit(dataset, recipe, progress=progress, shelf=shelf)
     pipeline.save(folder / "artifact")
     slates = ask(pipeline)
     report = folder / "report.html"
     write_report(
-        report, table, title="Twofold: the default recipe, measured", slates=slates, cleaning=dataset.provenance
+        report, table, title=f"Twofold: the {recipe.name} recipe, measured", slates=slates, cleaning=dataset.provenance
     )
     return Demo(table=table, slates=slates, artifact=folder / "artifact", report=report)
 

@@ -1,7 +1,7 @@
 """Evaluate: fit recipes on one part of a dataset and measure them on the other, all in the same way."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -19,7 +19,7 @@ from twofold.core.stage import Progress, Stage
 from twofold.data import Cases, protocol, split
 from twofold.evaluate import Row, Table, accuracy, beyond, machine, slices
 from twofold.flows.fit import default_recipe, fit
-from twofold.flows.tune import split_of
+from twofold.flows.tune import catalogue_stages, split_of
 
 __all__ = ["compare", "evaluate", "rank_cases", "single"]
 
@@ -40,13 +40,26 @@ BASELINES: dict[str, dict[str, object]] = {
 
 
 def evaluate(
-    dataset: Dataset, recipe: Recipe | None = None, *, rng: int = 0, progress: Progress | None = None
+    dataset: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    rng: int = 0,
+    progress: Progress | None = None,
+    shelf: MutableMapping[str, Stage] | None = None,
 ) -> Table:
     """Measure a recipe beside its own retrievers and plain baselines, on held-out data.
 
     The dataset is split by `split_of`; every system is fitted on the older part and asked the
     same cases. A system without an opinion, as for a user without a history, falls back on what the
     recipe answers to no evidence, so that no system wins by its fallback.
+
+    Args:
+        dataset: all data.
+        recipe: what to measure; by default the one that `fit` takes.
+        rng: the seed of everything random.
+        progress: told what is being done.
+        shelf: stages fitted before with the same seed; those that learned from the same catalogue alone are shared,
+            and such are added.
     """
     recipe = recipe or default_recipe()
     options = split_of(recipe, dataset)
@@ -55,7 +68,11 @@ def evaluate(
     systems = {name: single(name, stage, recipe) for name, stage in {**BASELINES, **answering}.items()}
     systems[f"{recipe.name} (fused)"] = recipe
     card = {**protocol(options, dataset, cases), "candidates": "all items", "seen items": "removed", "seed": rng}
-    return compare(train, cases, systems, card=card, rng=rng, progress=progress)
+    shelf = {} if shelf is None else shelf
+    known = catalogue_stages(shelf)
+    table = compare(train, cases, systems, card=card, rng=rng, progress=progress, shelf=known)
+    shelf.update(catalogue_stages(known))
+    return table
 
 
 def single(name: str, stage: Mapping[str, object], recipe: Recipe) -> Recipe:
@@ -78,6 +95,7 @@ def compare(
     card: Mapping[str, object],
     rng: int = 0,
     progress: Progress | None = None,
+    shelf: MutableMapping[str, Stage] | None = None,
 ) -> Table:
     """Fit recipes on a dataset and measure them on the same cases.
 
@@ -88,13 +106,15 @@ def compare(
         card: what the numbers rest on, for the protocol.
         rng: the seed of everything random.
         progress: told what is being done.
+        shelf: stages fitted before on the same dataset with the same seed; see `Pipeline.fit`.
 
     Raises:
         DataError: there is no case to measure.
     """
     if not len(cases):
         raise DataError("nobody likes anything in the held-out part, so nothing can be measured; give more events.")
-    rows, shelf = [], dict[str, Stage]()
+    rows = []
+    shelf = {} if shelf is None else shelf
     for done, (name, recipe) in enumerate(systems.items()):
         if progress:
             progress(f"evaluate: {name}", done, len(systems))

@@ -17,7 +17,7 @@ from twofold.data import Cases, Split, split
 from twofold.flows.climbing import Ballot, climb
 from twofold.flows.searches import Searches, asked, made_up
 
-__all__ = ["Tune", "split_of", "tune"]
+__all__ = ["Tune", "catalogue_stages", "split_of", "tune"]
 
 CHUNK = 256
 FEWEST = 20
@@ -73,7 +73,8 @@ def tune(
     """
     options = build(Tune, recipe.tune, "tune")
     if len(recipe.evidence.history) > 1:
-        recipe = _tuned(recipe, "history", _history_ballot(dataset, recipe, options, rng, progress), options)
+        ballot = _history_ballot(dataset, recipe, options, rng=rng, progress=progress, shelf=shelf)
+        recipe = _tuned(recipe, "history", ballot, options)
     if len(recipe.evidence.text) > 1:
         ballot = _text_ballot(dataset, recipe, options, rng=rng, progress=progress, shelf=shelf)
         recipe = _tuned(recipe, "text", ballot, options)
@@ -90,6 +91,11 @@ def split_of(recipe: Recipe, dataset: Dataset) -> Split:
     times = dataset.log.timestamps
     timeless = not len(times) or times.min() == times.max()
     return replace(options, kind="leave-one-out") if options.kind == "global-time" and timeless else options
+
+
+def catalogue_stages(shelf: Shelf) -> dict[str, Stage]:
+    """Return the stages on a shelf that learned from the catalogue alone, so that they serve any part of its log."""
+    return {key: stage for key, stage in shelf.items() if not stage.learns_log()}
 
 
 def _tuned(recipe: Recipe, evidence: Evidence, ballot: Ballot | None, options: Tune) -> Recipe:
@@ -109,14 +115,17 @@ def _only(recipe: Recipe, evidence: Evidence) -> Recipe:
 
 
 def _history_ballot(
-    dataset: Dataset, recipe: Recipe, options: Tune, rng: int, progress: Progress | None
+    dataset: Dataset, recipe: Recipe, options: Tune, *, rng: int, progress: Progress | None, shelf: Shelf | None
 ) -> Ballot | None:
     train, cases = split(dataset, split_of(recipe, dataset))
     # Only where a history holds a like is there something to fuse.
     cases = cases.take(np.flatnonzero(cases.histories.likes().lengths > 0)).sample(options.cases, rng)
     if not len(cases):
         return None
-    pipeline = Pipeline(_only(recipe, "history")).fit(train, rng=rng, progress=progress)
+    shelf = {} if shelf is None else shelf
+    older = catalogue_stages(shelf)
+    pipeline = Pipeline(_only(recipe, "history")).fit(train, rng=rng, progress=progress, shelf=older)
+    shelf.update(catalogue_stages(older))
 
     def batch(part: Cases) -> Batch:
         return Batch.of_histories(part.histories, part.allowed(len(train.items)))

@@ -77,6 +77,10 @@ class AudioEncoder(Encoder):
         self.vectors = self._items(media, dataset.items)
         return self
 
+    def learns_log(self) -> bool:
+        """See `Stage.learns_log`: it looks at the catalogue alone."""
+        return False
+
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of WAV files' contents; one that cannot be read gets zeros."""
         return self._heard(decoded(values, self._samples), len(values))

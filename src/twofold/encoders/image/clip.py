@@ -80,6 +80,10 @@ class Clip(Encoder):
         self.vectors = self._items(media, dataset.items)
         return self
 
+    def learns_log(self) -> bool:
+        """See `Stage.learns_log`: it looks at the catalogue alone."""
+        return False
+
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of texts or of image files' contents; an empty or unreadable one gets zeros."""
         if modality == "image":

@@ -90,6 +90,10 @@ class ImageEncoder(Encoder):
         self.vectors = self._finished(features)
         return self
 
+    def learns_log(self) -> bool:
+        """See `Stage.learns_log`: it looks at the catalogue alone."""
+        return False
+
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of image files' contents; one that cannot be read gets zeros."""
         return self._finished(self._features(decoded(values, VIEW.pixels), len(values)))

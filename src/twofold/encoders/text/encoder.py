@@ -121,6 +121,10 @@ class TextEncoder(Encoder):
         self.vectors = self.encode_items(dataset.items)
         return self
 
+    def learns_log(self) -> bool:
+        """See `Stage.learns_log`."""
+        return self.config.finetune.on
+
     def learns_searches(self) -> bool:
         """See `Stage.learns_searches`: where it is fine-tuned on them."""
         return self.config.finetune.on and self.config.finetune.queries > 0
