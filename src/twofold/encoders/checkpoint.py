@@ -30,7 +30,7 @@ def reading(name: str, kind: str) -> Iterator[Path]:
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         raise ConfigError(f"there is no folder {name!r} with a {kind} model; give its path as `model`.")
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

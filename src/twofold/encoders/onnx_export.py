@@ -21,13 +21,11 @@ def export(module: torch.nn.Module, inputs: Mapping[str, npt.NDArray[Any]], outp
     """
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # each shape that the trace fixes is one, as is meant
+        warnings.simplefilter("ignore")  # each shape that the trace fixes is one, as is meant
         torch.onnx.export(
             module,
             tuple(torch.from_numpy(value) for value in inputs.values()),
-            file,
+            file,  # type: ignore[arg-type]  the declared types leave out what the tracing exporter takes
             input_names=list(inputs),
             output_names=[output],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, output)},

@@ -75,4 +75,5 @@ def batches(
 def unit(vectors: Floats) -> Floats:
     """Return vectors [b, d] with length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-12)
+    scaled: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-12)
+    return scaled
