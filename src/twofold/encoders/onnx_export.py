@@ -20,12 +20,13 @@ def export(module: torch.nn.Module, inputs: Mapping[str, npt.NDArray[Any]], outp
         output: the name of the output.
     """
     file = io.BytesIO()
+    target: Any = file  # the declared types leave out what the tracing exporter takes
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # each shape that the trace fixes is one, as is meant
         torch.onnx.export(
             module,
             tuple(torch.from_numpy(value) for value in inputs.values()),
-            file,  # type: ignore[arg-type]  the declared types leave out what the tracing exporter takes
+            target,
             input_names=list(inputs),
             output_names=[output],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, output)},
