@@ -8,11 +8,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.recommending import compare_all
-from twofold.core import Dataset
+from twofold.core import Dataset, Recipe
 from twofold.core.errors import DataError
 from twofold.data import Split, read_dataset
 
 __all__ = ["read_beauty", "run"]
+
+RECIPE = Path(__file__).parent / "recipes" / "beauty-loo.toml"
 
 
 def read_beauty(data: Path) -> Dataset:
@@ -33,5 +35,9 @@ def run(data: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure all rows; the file has no times, so nothing is recent in it."""
     slow = "LensKit EASE"  # inverts items x items several times
     return compare_all(
-        read_beauty(data), Split(kind="leave-one-out"), say, without=("popular, recent", slow), whole="beauty-loo"
+        read_beauty(data),
+        Split(kind="leave-one-out"),
+        say,
+        without=("popular, recent", slow),
+        whole=Recipe.read(RECIPE),
     )

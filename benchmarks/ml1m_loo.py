@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.recommending import compare_all
-from twofold.core import Dataset
+from twofold.core import Dataset, Recipe
 from twofold.core.errors import DataError
 from twofold.data import Split, read_dataset
 
 __all__ = ["read_ml1m", "run"]
+
+RECIPE = Path(__file__).parent / "recipes" / "ml1m-loo.toml"
 
 
 def read_ml1m(data: Path) -> Dataset:
@@ -30,5 +32,5 @@ def read_ml1m(data: Path) -> Dataset:
 def run(data: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure all rows; the file has no times, so nothing is recent in it."""
     return compare_all(
-        read_ml1m(data), Split(kind="leave-one-out"), say, without=("popular, recent",), whole="ml1m-loo"
+        read_ml1m(data), Split(kind="leave-one-out"), say, without=("popular, recent",), whole=Recipe.read(RECIPE)
     )

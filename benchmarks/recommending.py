@@ -23,13 +23,20 @@ __all__ = ["compare_all"]
 
 RECENT = "popular, recent"
 NEURAL = ("sequential", "two-tower")
-RECIPES = Path(__file__).parent / "recipes"
+LEARNED = (*NEURAL, "content")
+"""Kinds that stand in a row of their own beside the whole recipe."""
+CHECKPOINTS = Path("runs/checkpoints")
 VALIDATION = 2_000
 """At most so many validation cases are looked at when options are chosen."""
 
 
 def compare_all(
-    dataset: Dataset, options: Split, say: Callable[[str], None], *, without: tuple[str, ...] = (), whole: str = ""
+    dataset: Dataset,
+    options: Split,
+    say: Callable[[str], None],
+    *,
+    without: tuple[str, ...] = (),
+    whole: Recipe | None = None,
 ) -> dict[str, Any]:
     """Measure Twofold's models, its default recipe and its peers on one split of a dataset.
 
@@ -41,7 +48,7 @@ def compare_all(
         options: how they are split.
         say: told what is being done.
         without: rows to leave out, such as recent popularity where there are no times.
-        whole: a recipe in `benchmarks/recipes` that is measured too, its neural recommenders also alone.
+        whole: a recipe that is measured too, its neural recommenders also alone.
     """
     recipe = default_recipe()
     recipe = replace(
@@ -60,8 +67,8 @@ def compare_all(
             say(f"{name}: {chosen[name]}")
             rows.append(_ours(name, single(name, chosen[name], recipe), train, cases))
     rows.append(_ours("twofold default recipe", recipe, train, cases))
-    if whole:
-        rows += _whole(Recipe.read(RECIPES / f"{whole}.toml"), train, cases, say)
+    if whole is not None:
+        rows += _whole(replace(whole, split=table(options)), train, cases, say)
     for name, (make, grid) in PEERS.items():
         if name in without:
             continue
@@ -82,15 +89,24 @@ def compare_all(
 
 
 def _whole(recipe: Recipe, train: Dataset, cases: Cases, say: Callable[[str], None]) -> list[Row]:
-    """Measure a recipe and its neural recommenders alone; each is trained once on the train part."""
+    """Measure a recipe and its neural recommenders alone; each is trained once on the train part.
+
+    A run that is killed and started again goes on with the trainings where they were.
+    """
+    resumable = {
+        name: stage | {"checkpoint": str(CHECKPOINTS)} if stage["kind"] in NEURAL else stage
+        for name, stage in recipe.retrieve.items()
+    }
+    asked = replace(recipe.evidence, text={}, image={}, items={})
+    recipe = replace(recipe, retrieve=resumable, evidence=asked)
     shelf: dict[str, Stage] = {}
     rows = []
     for name, stage in recipe.retrieve.items():
-        if stage["kind"] in NEURAL:
+        if stage["kind"] in LEARNED:
             say(f"{name}: {stage}")
             rows.append(_ours(name, single(name, stage, recipe), train, cases, shelf))
     say(f"{recipe.name}: all")
-    return [*rows, _ours(recipe.name, recipe, train, cases, shelf)]
+    return [*rows, _ours(recipe.name, recipe.needed(), train, cases, shelf)]
 
 
 def _ours(
@@ -100,6 +116,9 @@ def _ours(
         pipeline = fit(train, recipe, shelf=shelf)
     spent = latency(partial(query_of, pipeline), cases)
     costs = {"fit seconds": cost.seconds, "fit peak MB": cost.megabytes, "ms a query": spent}
+    reports = [report for stage in pipeline.stages.values() for report in getattr(stage, "reports", ())]
+    if reports:  # counted by the training itself, what went before an interruption included
+        costs["training seconds"] = sum(report.seconds for report in reports)
     if len(pipeline.recipe.evidence.history) > 1:
         costs |= {f"weight of {key}": value for key, value in pipeline.recipe.evidence.history.items()}
     return row_of(name, rank_cases(pipeline, cases), train, cases, costs)
