@@ -9,6 +9,7 @@ from twofold.core.errors import MissingExtraError
 from twofold.core.ids import Codes, Id
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Evidence, Query
+from twofold.core.scores import Floats
 from twofold.core.slate import Slate
 from twofold.encoders.generate import Case, Checker, Described, Sampling, Writer, draft
 
@@ -112,7 +113,9 @@ class Reasoner:
                 if weights[name] <= 0 or not open_:
                     continue
                 amounts = self.pipeline.retrievers[name].contributions(batch, evidence, codes)
-                for place in open_ if amounts is not None else ():
+                if amounts is None:
+                    continue
+                for place in open_:
                     told[place] = _best(events.items, amounts[:, place]), because
         return told
 
@@ -126,7 +129,7 @@ class Reasoner:
         )
 
 
-def _best(items: Codes, amounts: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> list[int]:
+def _best(items: Codes, amounts: Floats) -> list[int]:
     """Return the items that add most, each once: the first, and others that add nearly as much."""
     order = np.argsort(-amounts, kind="stable")
     limit = max(float(amounts[order[0]]) * ENOUGH, 0.0)

@@ -96,7 +96,7 @@ class Lexical(Retriever):
     Config: ClassVar[type] = LexicalConfig
     config: LexicalConfig
     evidence: ClassVar[tuple[Evidence, ...]] = ("text", "items", "history")
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"expansion": Expander})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"expansion": Expander})  # type: ignore[type-abstract]
 
     _index: Index
     _vocabulary: Vocabulary

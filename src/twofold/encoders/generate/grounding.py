@@ -24,7 +24,17 @@ TOKEN = re.compile(
 )
 """A word, or one Chinese character."""
 MARKUP = re.compile(r"[<>\[\]{}|\\@#*_~`^=/]|www|http")
-PAIRS = ("“”", "„“", "«»", "「」", "『』", "《》", "〈〉", '""', "‘’")
+PAIRS = (
+    ("“", "”"),
+    ("„", "“"),
+    ("«", "»"),
+    ("「", "」"),
+    ("『", "』"),
+    ("《", "》"),
+    ("〈", "〉"),
+    ('"', '"'),
+    ("‘", "’"),
+)
 QUOTED = re.compile("|".join(f"{a}([^{b}]*){b}" for a, b in PAIRS) + r"|(?<![^\s(])'([^']+(?:'\w[^']*)*)'(?!\w)")
 LONE = re.compile('[“”„«»「」『』《》〈〉"]')
 PART = re.compile(r"\s*[:({\[/|–—;]\s*|\s+-\s+")
@@ -213,7 +223,8 @@ def title_keys(title: str) -> set[str]:
 def _tokens(text: str) -> list[_Token]:
     """Return the words of a text, articles left out where there are others."""
     text = unicodedata.normalize("NFKC", text).replace("&", "＆")
-    found, end = [], 0
+    found: list[_Token] = []
+    end = 0
     for match in re.finditer(rf"＆|{TOKEN.pattern}", text):
         raw = "and" if match[0] == "＆" else match[0]
         between = text[end : match.start()]

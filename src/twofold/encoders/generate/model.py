@@ -55,12 +55,13 @@ class Generator:
             config = AutoConfig.from_pretrained(folder)
             kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             try:
-                module = kind.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True)
+                module: Any = kind.from_pretrained(folder, config=config, dtype=torch.float32, use_safetensors=True)
             except (OSError, ValueError) as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise ConfigError(f"the model {model!r} writes no texts ({reason}); name a GPT or T5 model.") from None
             tokenizer = AutoTokenizer.from_pretrained(folder)
-        return cls(module.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(module.to(device), tokenizer)
 
     def write(self, prompts: Sequence[Prompt], sampling: Sampling, *, longest: int, seed: int) -> list[list[str]]:
         """Return `samples` texts for each prompt, each a stripped line; the same seed gives the same texts.

@@ -88,7 +88,9 @@ class Doc2Query(Expander):
 
     Config: ClassVar[type] = Doc2QueryConfig
     config: Doc2QueryConfig
-    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"encoder": Encoder, "retriever": Retriever})
+    needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType(
+        {"encoder": Encoder, "retriever": Retriever}  # type: ignore[type-abstract]
+    )
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Write queries for as many items as the time allows, and return self.
@@ -108,6 +110,14 @@ class Doc2Query(Expander):
         codes = pl.DataFrame({"code": np.arange(len(dataset.items), dtype=np.int32)})
         self.expansions = codes.join(lines, on="code", how="left", maintain_order="left")["query"]
         return self
+
+    def learns_log(self) -> bool:
+        """Return False: likes only say whose turn it is first."""
+        return False
+
+    def learns_searches(self) -> bool:
+        """Return whether the model is fine-tuned on people's queries."""
+        return self.config.train_minutes > 0
 
     def save(self, folder: Path) -> None:
         """Write the queries, a line each, into an existing, empty folder."""
@@ -147,7 +157,7 @@ class Doc2Query(Expander):
                 options = Training(
                     minutes=self.config.train_minutes, lr=self.config.lr, evaluate_every=50, evaluate_first=True
                 )
-                teach(generator, lessons, options, longest=self.config.reads, seed=seed)
+                teach(generator, lessons, options, longest=self.config.reads, seed=seed, progress=self.progress)
             begun = "" if generator.seq2seq else opening.rpartition(":")[2].strip()
             written = generator.write_until(
                 [Prompt(text=texts[code], instruction=self.config.instruction, opening=opening) for code in order],
@@ -157,6 +167,8 @@ class Doc2Query(Expander):
                 seconds=60 * self.config.minutes,
             )
             for start, part in written:
+                if self.progress:
+                    self.progress("items written about", start + len(part), len(order))
                 for code, lines in zip(order[start : start + len(part)], part, strict=True):
                     queries = dict.fromkeys(cleaned(f"{begun} {line}") for line in lines if cleaned(line))
                     rows += [(code, query) for query in queries]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 
-from twofold.core.pipeline import Progress
+from twofold.core import Progress
 from twofold.encoders.generate.model import Generator
 from twofold.encoders.generate.sampling import Lesson
 from twofold.encoders.text.model import silent
