@@ -120,6 +120,19 @@ def test_a_mistake_is_one_sentence(
     assert "Traceback" not in err
 
 
+def test_reasons_are_sentences_about_what_was_liked(run: Run, artifact: Path) -> None:
+    slate = json.loads(run("recommend", "--after", "item-00003", "--reasons", "template", "--json", "-a", artifact)[1])
+    titles = [pick["reason"] for pick in slate["picks"]]
+    assert titles
+    assert all(reason.endswith(".") for reason in titles)
+
+
+def test_a_picture_that_is_none_is_said(run: Run, artifact: Path) -> None:
+    code, _, err = run("search", "--image", "no-such.jpg", "-a", artifact)
+    assert (code, err.startswith("error: no-such.jpg")) == (1, True)
+    assert run("search", "-a", artifact)[0] == 2
+
+
 def test_a_wrong_call_is_told_apart(run: Run, artifact: Path) -> None:
     assert run("recommend", "-k", "many")[0] == 2
     assert run("no-such-verb")[0] == 2

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -53,6 +54,10 @@ Filters = Annotated[
     typer.Option("--where", help="A condition, as categories=Comedy or year=1990..1999; may be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Reasons = Annotated[
+    str | None,
+    typer.Option("--reasons", help="A sentence for each item: `template`, or a model that writes it, as smollm2."),
+]
 SHOWN = ("ndcg@10", "hr@10", "coverage@10")
 SHORT = {"fit seconds": "fit s", "ms a query": "ms"}
 """What a terminal of 80 columns has room for."""
@@ -120,11 +125,12 @@ def recommend(
     where: Filters = None,
     history: Annotated[list[str] | None, typer.Option("--after", help="An item just used; may be repeated.")] = None,
     repeat: Annotated[bool, typer.Option(help="Also items that the user has seen.")] = False,
+    reasons: Reasons = None,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user, known or new."""
     query = Query(user=user, history=history or (), k=k, filters=_filters(where), repeat=repeat)
-    _answer(artifact, query, as_json)
+    _answer(artifact, query, as_json, reasons)
 
 
 @app.command()
@@ -150,10 +156,11 @@ def similar(
     artifact: ArtifactPath = DEFAULT_ARTIFACT,
     k: Count = 10,
     where: Filters = None,
+    reasons: Reasons = None,
     as_json: AsJson = False,
 ) -> None:
     """Find items like the given ones."""
-    _answer(artifact, Query(items=item, k=k, filters=_filters(where)), as_json)
+    _answer(artifact, Query(items=item, k=k, filters=_filters(where)), as_json, reasons)
 
 
 @data_app.command()
@@ -259,8 +266,16 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _answer(artifact: Path, query: Query, as_json: bool) -> None:
-    slate = Pipeline.load(artifact).run(query)
+def _answer(artifact: Path, query: Query, as_json: bool, reasons: str | None = None) -> None:
+    pipeline = Pipeline.load(artifact)
+    slate = pipeline.run(query)
+    if reasons:
+        from twofold.flows.reasons import Reasoner  # noqa: PLC0415
+
+        reasoner = Reasoner(pipeline) if reasons == "template" else Reasoner.load(pipeline, reasons)
+        told = reasoner.explain(query, slate)
+        picks = (replace(pick, reason=why.text) for pick, why in zip(slate.picks, told, strict=True))
+        slate = replace(slate, picks=tuple(picks))
     if as_json:
         _print_json(slate.as_dict())
     else:
