@@ -41,6 +41,9 @@ Source = Annotated[
     Path, typer.Argument(help="A MovieLens folder, or a CSV, TSV, Parquet or JSONL file of interactions.")
 ]
 Items = Annotated[Path | None, typer.Option("--items", help="A file that describes the items.")]
+Queries = Annotated[
+    Path | None, typer.Option("--queries", help="A file of searches and the items that they led to: text, item.")
+]
 Column = Annotated[
     list[str] | None, typer.Option("--column", help="Which column is what, as user=buyer_id; may be repeated.")
 ]
@@ -69,6 +72,7 @@ def fit(
     source: Source,
     items: Items = None,
     column: Column = None,
+    queries: Queries = None,
     recipe: RecipePath = None,
     artifact: ArtifactPath = DEFAULT_ARTIFACT,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
@@ -79,7 +83,7 @@ def fit(
     from twofold.flows import fit as fit_pipeline  # noqa: PLC0415  the verbs import what they need: --help stays quick
 
     chosen = _recipe(recipe)
-    dataset = _read(source, items, column, chosen)
+    dataset = _read(source, items, column, chosen, queries)
     with _progress() as progress:
         pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress)
     written = pipeline.save(artifact)
@@ -94,6 +98,7 @@ def evaluate(
     source: Source,
     items: Items = None,
     column: Column = None,
+    queries: Queries = None,
     recipe: RecipePath = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
@@ -103,7 +108,7 @@ def evaluate(
     from twofold.flows import evaluate as measure  # noqa: PLC0415
 
     chosen = _recipe(recipe)
-    dataset = _read(source, items, column, chosen)
+    dataset = _read(source, items, column, chosen, queries)
     with _progress() as progress:
         table = measure(dataset, chosen, rng=seed, progress=progress)
     if report:
@@ -209,14 +214,19 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _read(source: Path, items: Path | None, column: list[str] | None, recipe: Recipe) -> Any:
-    from twofold.data import Cleaning, read_data  # noqa: PLC0415
+def _read(
+    source: Path, items: Path | None, column: list[str] | None, recipe: Recipe, queries: Path | None = None
+) -> Any:
+    from twofold.data import Cleaning, add_searches, read_data  # noqa: PLC0415
 
     cleaning = build(Cleaning, recipe.data, "data")
     dataset = read_data(source, items=items, columns=_pairs(column, "--column"), cleaning=cleaning)
     for table, roles in dataset.provenance["columns"].items():
         pairs = ", ".join(f"{role} = {name}" for role, name in roles.items())
         err.print(f"{table}: {pairs}; another column with --column role=name", markup=False, highlight=False)
+    if queries:
+        dataset = add_searches(dataset, queries)
+        err.print(f"searches: {_words(dataset.provenance['searches'])}", markup=False, highlight=False)
     return dataset
 
 

@@ -6,6 +6,7 @@ from twofold.data.judgements import Judgements, dataset_of, read_beir, read_cran
 from twofold.data.movielens import MovieLens, read_movielens
 from twofold.data.reading import read_and_clean, read_data, read_dataset
 from twofold.data.report import CleaningReport
+from twofold.data.searches import add_searches
 from twofold.data.simulate import Simulation, simulate
 from twofold.data.splitting import Cases, Split, protocol, split
 from twofold.data.table import Table
@@ -22,6 +23,7 @@ __all__ = [
     "Simulation",
     "Split",
     "Table",
+    "add_searches",
     "clean",
     "dataset_of",
     "guess_columns",

@@ -14,7 +14,7 @@ from twofold.data.movielens import file_options, read_movielens
 from twofold.data.table import Table
 from twofold.data.tabular import read_table
 
-__all__ = ["Source", "read_and_clean", "read_data", "read_dataset"]
+__all__ = ["Source", "as_table", "read_and_clean", "read_data", "read_dataset"]
 
 Source = Any
 """A path, or a frame of pandas, polars (eager or lazy), pyarrow or Dask."""
@@ -70,8 +70,8 @@ def read_and_clean(
 ) -> Cleaned:
     """Do what `read_dataset` does, and return also the report and what was set aside."""
     ids = tuple((columns or {})[role] for role in ("user", "item") if role in (columns or {}))
-    extra = None if items is None else _as_table(items, "items", ids)
-    profiles = None if users is None else _as_table(users, "users", ids)
+    extra = None if items is None else as_table(items, "items", ids)
+    profiles = None if users is None else as_table(users, "users", ids)
     if isinstance(interactions, str | os.PathLike) and Path(interactions).is_dir():
         raw = read_movielens(Path(interactions))
         return clean(
@@ -85,11 +85,12 @@ def read_and_clean(
         )
     source = Path(interactions).name if isinstance(interactions, str | os.PathLike) else type(interactions).__name__
     return clean(
-        _as_table(interactions, "interactions", ids), extra, profiles, cleaning=cleaning, columns=columns, source=source
+        as_table(interactions, "interactions", ids), extra, profiles, cleaning=cleaning, columns=columns, source=source
     )
 
 
-def _as_table(source: Source, what: str, ids: tuple[str, ...]) -> Table:
+def as_table(source: Source, what: str, ids: tuple[str, ...]) -> Table:
+    """Read a file, or take over a frame; `what` it holds and which columns are `ids` is said for errors and types."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         return read_table(path, ids=ids, **file_options(path.name))  # type: ignore[arg-type]
