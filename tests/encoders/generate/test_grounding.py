@@ -71,6 +71,9 @@ def test_what_is_not_in_the_evidence_is_refused(named, frame):
 @pytest.mark.parametrize(
     ("sentence", "words"),
     [
+        ("You liked Shrek and its bizarre humour", "bizarre"),
+        ("You liked Shrek and a Collector of toys", "Collector"),  # written small in the evidence
+        ("You liked Shrek and also loved Toy Story 2", "liked already"),
         ("", "0 words"),
         ("Shrek", "1 words"),
         ("Like Shrek " + "it is good and " * 12, "words"),
@@ -92,7 +95,7 @@ def test_what_is_not_in_the_evidence_is_refused(named, frame):
         ("You liked Shrek\x00 and its kind", "cannot be seen"),
         ("You liked Shrek\nand its kind", "cannot be seen"),
         ("You liked Shrek на свете for it", "script"),
-        ("You liked Shrek in 7 ways", "number"),
+        ("You liked Shrek in 7 ways", "7"),
     ],
 )
 def test_faults_are_named(sentence, words):
@@ -100,7 +103,7 @@ def test_faults_are_named(sentence, words):
 
 
 def test_common_words_are_titles_only_where_they_look_like_it():
-    for sentence in ("Like Shrek, it turns up the heat for her", "It is up to her to like Shrek"):
+    for sentence in ("Like Shrek, it turns up for her", "It is up to her to like Shrek"):
         assert CHECKER.fault(sentence, TOYS) is None
     for sentence in ("Like Shrek, It is funny", "Like Shrek and “it”, this is fun", "Heat and Up are like Shrek"):
         assert CHECKER.fault(sentence, TOYS) is not None

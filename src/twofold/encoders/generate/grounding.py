@@ -17,6 +17,7 @@ LETTERS = 240
 """Characters of a sentence, at most."""
 TEXTS = 5_000
 """Texts that are looked through for words that are written small."""
+LIKED = frozenset({"liked", "loved", "enjoyed", "watched", "seen", "like", "love", "enjoy"})
 FEW = 3
 """In so many texts a word must be written small to be no name."""
 TOKEN = re.compile(
@@ -81,10 +82,13 @@ class Checker:
     """Finds what is wrong with a sentence, given the evidence.
 
     It errs on the side of refusing: a sentence that is refused is replaced, one that names what nobody has seen
-    misleads. Titles are compared without case, accents, punctuation, articles and the marks of the genitive, with
-    "2", "two" and "II" alike, joined ("Spider-Man" = "Spiderman") and by their part before a colon or a bracket. A
-    title of one word that is also a common one ("It", "Up", "Heat") is a name where it is written large, unless it
-    begins the sentence.
+    misleads. Every word must be a common one or one of the evidence, and what is written large must be so there.
+    Whether a sentence is true it cannot tell.
+
+    Titles are compared without case, accents, punctuation, articles and the marks of the genitive, with "2", "two"
+    and "II" alike, joined ("Spider-Man" = "Spiderman") and by their part before a colon or a bracket. A title of one
+    word that is also a common one ("It", "Up", "Heat") is a name where it is written large, unless it begins the
+    sentence.
 
     Args:
         titles: of the whole catalogue.
@@ -117,8 +121,9 @@ class Checker:
             or _repetition(tokens, outside, spans)
             or _quotes(text, tokens, outside)
             or self._titles_named(tokens, evidence, spans)
-            or self._names(tokens, evidence, spans, outside)
             or self._claims(tokens, evidence, spans)
+            or self._words(tokens, evidence, spans, outside)
+            or _familiar(tokens, evidence, spans)
             or self._cites(tokens, evidence, spans)
         )
 
@@ -150,13 +155,15 @@ class Checker:
             return f"it names “{' '.join(token.raw for token in said)}”, which is not in the evidence"
         return None
 
-    def _names(
+    def _words(
         self, tokens: Sequence[_Token], evidence: Evidence, spans: Sequence[Span], outside: Sequence[bool]
     ) -> str | None:
-        """Find a capital, a number or a foreign letter that the evidence does not account for."""
-        given = " ".join((*evidence.titles, *evidence.categories, evidence.text))
-        words = {token.folded for token in _tokens(given)} | {"i", "im", "ive"}
-        letters = set(_folded(given))
+        """Find a word that is neither common nor in the evidence, or written large and not so there."""
+        said = _tokens(evidence.text)
+        named = {token.folded for name in (*evidence.titles, *evidence.categories) for token in _tokens(name)}
+        large = named | {token.folded for token in said if token.capital} | {"i", "im", "ive"}
+        words = COMMON | ARTICLES | large | {_stem(token.folded) for token in said} | {_stem(word) for word in named}
+        letters = set(_folded(" ".join((*evidence.titles, *evidence.categories, evidence.text))))
         after = {end for _, end in spans}
         for place, token in enumerate(tokens):
             if not outside[place]:
@@ -165,12 +172,10 @@ class Checker:
                 return f"it is in another script (“{token.raw}”)"
             if place in after and token.folded in NUMBERS:
                 return f"it numbers a title (“{token.raw}”)"
-            if token.folded in words:
-                continue
-            if any(letter.isdigit() for letter in token.raw):
-                return f"it has a number, {token.raw}, that is not in the evidence"
-            if token.capital and not (token.first and token.folded in self._ordinary):
-                return f"it names “{token.raw}”, which is not in the evidence"
+            if not words & {token.folded, _stem(token.folded)} or (
+                token.capital and token.folded not in large and not (token.first and token.folded in COMMON)
+            ):
+                return f"it says “{token.raw}”, which the evidence does not"
         return None
 
     def _claims(self, tokens: Sequence[_Token], evidence: Evidence, spans: Sequence[Span]) -> str | None:
@@ -265,6 +270,18 @@ def _repetition(tokens: Sequence[_Token], outside: Sequence[bool], spans: Sequen
         return "it repeats itself"
     named = Counter("".join(token.folded for token in tokens[start:end]) for start, end in spans)
     return "it repeats a title" if any(count > 2 for count in named.values()) else None
+
+
+def _familiar(tokens: Sequence[_Token], evidence: Evidence, spans: Sequence[Span]) -> str | None:
+    """Find that the recommended item is said to be known and liked already."""
+    new = title_keys(evidence.titles[0]) if evidence.titles else set()
+    for (start, end), _ in _matches(tokens, new, max(map(len, new), default=0)):
+        within = any(a <= start and end <= b and (a, b) != (start, end) for a, b in spans)
+        before = {token.folded for token in tokens[max(start - 3, 0) : start]}
+        cited = any(title_keys(title) & new for title in evidence.titles[1:])
+        if before & LIKED and not within and not cited:
+            return "it says that the recommended item was liked already"
+    return None
 
 
 def _quotes(text: str, tokens: Sequence[_Token], outside: Sequence[bool]) -> str | None:

@@ -14,21 +14,22 @@ without would yes yet you your yours
 """
 
 _COMMON = """
-action adventure adventures audience beautiful best better big boy brings character characters chance choice
+action adventure adventures audience back beautiful best better big boy brings character characters chance choice
 classic close comes cool couple crime dark darker day days deep different drama dramatic each easy either emotional
 enjoy enjoyed enjoys entertaining epic equally even ever every exciting explore explores family famous fan fans far
 fast favorite favourite feature features feel feels few fiction film films find finds first follow follows friend
 friends fun funny genre get gets girl give gives given go goes good great group happy hard having heart help high
-home human humor humour idea interesting join journey keep kind know known large last later less life light little
+home human humor humour idea interesting join journey keep kind know known large last later less life light liked little
 lives long look looks lot love loved lovers loves made main make makes man men mind mood movie movies music mystery
 need never new nice night off often old original part people perfect picture pictures place play plot power quite
 reason recommend recommended rich right same scene scenes season see seems sense serious series set shared share
 shares show shows side similar simple slow small something sound special spirit star stars still story stories
 strong style subject suspense take takes tale tales tell tells tension thing things think three thrilling time times
-tone together touch true try turn two type understand unique use used want war warm watch watched watching way
+tone together touch true try turn turns two type understand unique use used want war warm watch watched watching way
 well whole wild win woman women work works world worth writing wrong year years young
 enthusiasts viewers admirers readers listeners given based thanks despite whatever whoever anyone everyone someone
-another nothing everything liking watching loving enjoying
+another nothing everything liking watching loving enjoying asked come coming youll youre youve youd dont doesnt isnt theyre thats lets hes
+shes wont cant
 """
 
 _WORDS = "one two three four five six seven eight nine ten"
