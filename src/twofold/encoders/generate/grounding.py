@@ -17,7 +17,7 @@ LETTERS = 240
 """Characters of a sentence, at most."""
 TEXTS = 5_000
 """Texts that are looked through for words that are written small."""
-LIKED = frozenset({"liked", "loved", "enjoyed", "watched", "seen", "like", "love", "enjoy"})
+LIKED = frozenset({"liked", "loved", "enjoyed", "watched", "seen"})
 FEW = 3
 """In so many texts a word must be written small to be no name."""
 TOKEN = re.compile(

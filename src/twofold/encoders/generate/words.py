@@ -28,7 +28,8 @@ strong style subject suspense take takes tale tales tell tells tension thing thi
 tone together touch true try turn turns two type understand unique use used want war warm watch watched watching way
 well whole wild win woman women work works world worth writing wrong year years young
 enthusiasts viewers admirers readers listeners given based thanks despite whatever whoever anyone everyone someone
-another nothing everything liking watching loving enjoying asked come coming youll youre youve youd dont doesnt isnt theyre thats lets hes
+another nothing everything liking watching loving enjoying asked
+come coming youll youre youve youd dont doesnt isnt theyre thats lets hes
 shes wont cant
 """
 
