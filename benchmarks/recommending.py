@@ -119,6 +119,7 @@ def _ours(
     reports = [report for stage in pipeline.stages.values() for report in getattr(stage, "reports", ())]
     if reports:  # counted by the training itself, what went before an interruption included
         costs["training seconds"] = sum(report.seconds for report in reports)
+        costs["fit seconds"] = max(cost.seconds, costs["training seconds"])
     if len(pipeline.recipe.evidence.history) > 1:
         costs |= {f"weight of {key}": value for key, value in pipeline.recipe.evidence.history.items()}
     return row_of(name, rank_cases(pipeline, cases), train, cases, costs)
