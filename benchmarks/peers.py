@@ -90,7 +90,7 @@ class LensKit(Peer):
         from lenskit.training import TrainingOptions  # noqa: PLC0415
 
         options = dict(self.options)
-        scorer = {"ease": EASEScorer, "item-knn": ItemKNNScorer}[options.pop("scorer")]
+        scorer: Any = {"ease": EASEScorer, "item-knn": ItemKNNScorer}[options.pop("scorer")]
         table = likes.tocoo()
         data = from_interactions_df(pd.DataFrame({"user_id": table.row, "item_id": table.col}))
         self.known = np.unique(table.col)
