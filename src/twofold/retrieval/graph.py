@@ -123,6 +123,7 @@ class Graph:
 
 
 def _empty(dimensions: int, neighbours: int, build_width: int, width: int) -> "Index":
+    import onnxruntime  # noqa: F401, PLC0415  some versions of usearch break it where they are loaded before it
     from usearch.index import Index  # noqa: PLC0415  small catalogues need no graph; see docs/decisions/0011
 
     return Index(
