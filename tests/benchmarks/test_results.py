@@ -33,3 +33,10 @@ def test_the_sequential_model_reaches_what_is_published_of_its_kind() -> None:
     assert found["sequential", "ndcg@10"] >= 0.1821
     assert found["sequential", "training seconds"] < 3600
     assert found["twofold with sequences", "ndcg@10"] >= 0.20
+
+
+def test_words_and_meaning_together_beat_each_alone() -> None:
+    found = figures("search")
+    assert found["hybrid", "scifact ndcg@10"] >= 0.71
+    alone = max(found[system, "cranfield ndcg@10"] for system in ("Twofold BM25", "MiniLM"))
+    assert found["hybrid", "cranfield ndcg@10"] >= 1.05 * alone
