@@ -37,9 +37,9 @@ class Candidate(ABC):
     def search(self, queries: Floats, k: int, allowed: Mask | None = None) -> Codes:
         """Return the codes of the k nearest to each query; `allowed` [n] holds for all."""
 
+    @abstractmethod
     def change(self, vectors: Floats) -> tuple[float, float]:
         """Add vectors behind the others and then delete as many of the first; return the seconds of both."""
-        raise NotImplementedError
 
 
 class TwofoldScan(Candidate):

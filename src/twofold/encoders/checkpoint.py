@@ -1,14 +1,12 @@
 """`reading`: folders with models of transformers, read in silence and with one kind of error. Only `fit` needs it."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import transformers
-
 from twofold.core.errors import ConfigError
+from twofold.train.silence import silent
 
 __all__ = ["PLAIN", "reading"]
 
@@ -30,13 +28,8 @@ def reading(name: str, kind: str) -> Iterator[Path]:
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         raise ConfigError(f"there is no folder {name!r} with a {kind} model; give its path as `model`.")
-    logging: Any = transformers.utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             yield folder
     except ConfigError:
         raise
@@ -45,7 +38,3 @@ def reading(name: str, kind: str) -> Iterator[Path]:
         raise ConfigError(
             f"{name} cannot be read as a {kind} model ({reason}); it wants all its files, with weights as safetensors."
         ) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from twofold.core.errors import ConfigError
+from twofold.train.silence import silent
 
 __all__ = ["PairModel", "export", "freeze", "load_encoder"]
 
@@ -59,23 +60,14 @@ def load_encoder(folder: Path) -> torch.nn.Module:
     Raises:
         ConfigError: the folder cannot be read.
     """
-    logging: Any = transformers.utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             model: torch.nn.Module = transformers.AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
     except Exception as error:  # damaged folders make the library raise nearly anything
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"{folder} cannot be read as a language model ({reason}); check the folder.") from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
     return model
 
 

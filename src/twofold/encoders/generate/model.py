@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from twofold.core.errors import ConfigError
 from twofold.encoders.generate.sampling import Prompt, Sampling
-from twofold.encoders.text.model import silent
 from twofold.encoders.text.weights import find_model
+from twofold.train.silence import silent
 
 __all__ = ["Generator"]
 

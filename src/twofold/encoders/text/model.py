@@ -1,21 +1,18 @@
 """Load a text encoder for training, save it, and export it for serving. Needs torch and sentence-transformers."""
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import transformers
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
 from twofold.core.errors import ConfigError
 from twofold.encoders.text.runtime import GRAPH
+from twofold.train.silence import silent
 
-__all__ = ["PoolingMode", "export", "load_model", "save_model", "silent", "write_modules"]
+__all__ = ["PoolingMode", "export", "load_model", "save_model", "write_modules"]
 
 PoolingMode = Literal["", "mean", "cls", "last"]
 TABLE_USED = 0.9
@@ -185,20 +182,3 @@ def export(model: SentenceTransformer, file: Path) -> None:
     finally:
         transformer.set_attn_implementation(before)
         model.to(device).train(training)
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Keep transformers' progress bars and everyone's warnings out of the caller's terminal."""
-    logging: Any = transformers.utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
