@@ -1,17 +1,14 @@
 """Fine-tune: a pre-trained text encoder and a dataset become a model folder that knows the catalogue and its users."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twofold.core.dataset import Dataset
-from twofold.core.ids import Codes
-from twofold.core.query import Batch
 from twofold.core.stage import Progress
 from twofold.encoders.text.finetune import FineTune, finetune
-from twofold.encoders.text.pairs import Search, pairs_of
+from twofold.encoders.text.pairs import MINED, Search, pairs_of, search_with
 from twofold.encoders.text.weights import find_model
 from twofold.retrieval import Lexical, LexicalConfig
 
@@ -19,9 +16,6 @@ if TYPE_CHECKING:
     from twofold.train import TrainingReport
 
 __all__ = ["finetune_encoder", "lexical_search"]
-
-DEPTH = 30
-"""Items of the lexical index from which hard negatives are taken."""
 
 
 def finetune_encoder(
@@ -66,11 +60,6 @@ def finetune_encoder(
     return report
 
 
-def lexical_search(dataset: Dataset, depth: int = DEPTH) -> Search:
-    """Return a search through the words of a dataset's items, `depth` results each."""
-    stage = Lexical(LexicalConfig(hits=depth)).fit(dataset)
-
-    def search(texts: Sequence[str]) -> Codes:
-        return stage.score(Batch.of_texts(texts), "text").top(depth)[0]
-
-    return search
+def lexical_search(dataset: Dataset) -> Search:
+    """Return a search through the words of a dataset's items."""
+    return search_with(Lexical(LexicalConfig(hits=MINED)).fit(dataset))

@@ -6,7 +6,6 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -16,13 +15,11 @@ import polars as pl
 
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError, MissingExtraError
-from twofold.core.ids import Codes
-from twofold.core.query import Batch
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality, Retriever, Stage
 from twofold.data.texts import item_texts
 from twofold.encoders.text.finetune import FineTune, finetune
-from twofold.encoders.text.pairs import pairs_of
+from twofold.encoders.text.pairs import pairs_of, search_with
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
 
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["TextEncoder", "TextEncoderConfig"]
-
-MINED = 30
-"""Items found for a search that are looked through for hard negatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +128,7 @@ class TextEncoder(Encoder):
         if searcher is not None and "text" not in searcher.answers():
             raise ConfigError(f"negatives = {self.config.negatives!r} cannot search by text; name another retriever.")
         seed = int(rng.integers(2**31))
-        search = partial(_found, searcher) if searcher is not None else None
+        search = search_with(searcher) if searcher is not None else None
         pairs = pairs_of(dataset, self.config.finetune, rng=rng, search=search)
         finetune(model, pairs, self.config.finetune, seed=seed, progress=self.progress)
 
@@ -166,8 +160,3 @@ class TextEncoder(Encoder):
             batch_size=self.config.batch_size,
             dimensions=self.config.dimensions,
         )
-
-
-def _found(searcher: Retriever, texts: Sequence[str]) -> Codes:
-    """Return what a retriever finds for texts, [b, MINED]."""
-    return searcher.score(Batch.of_texts(texts), "text").top(MINED)[0]

@@ -14,12 +14,17 @@ import polars as pl
 from twofold.core.dataset import Dataset
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
+from twofold.core.query import Batch
+from twofold.core.stage import Retriever
 from twofold.data.texts import item_texts
 from twofold.encoders.text.finetune import FineTune
 
-__all__ = ["Drawn", "HeldOut", "Pairs", "Search", "pairs_of"]
+__all__ = ["MINED", "Drawn", "HeldOut", "Pairs", "Search", "pairs_of", "search_with"]
 
 Index = npt.NDArray[np.int64]
+
+MINED = 30
+"""Items found for a search that are looked through for hard negatives."""
 
 
 class Search(Protocol):
@@ -28,6 +33,15 @@ class Search(Protocol):
     def __call__(self, texts: Sequence[str]) -> Codes:
         """Return the items found for each text, the best first, int32 [b, k]; -1 where there is no more."""
         ...
+
+
+def search_with(retriever: Retriever) -> Search:
+    """Return the search of a fitted retriever that answers texts, `MINED` results each."""
+
+    def search(texts: Sequence[str]) -> Codes:
+        return retriever.score(Batch.of_texts(texts), "text").top(MINED)[0]
+
+    return search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
