@@ -5,13 +5,15 @@
     ├── DataError (ValueError)       interactions, items or users cannot be read
     ├── QueryError (ValueError)      a query cannot be answered as it stands
     ├── ArtifactError (OSError)      a fitted pipeline on disk is missing, altered or cannot be written
+    ├── StoreError (OSError)         events cannot be written or read
     └── MissingExtraError (ImportError)   an optional dependency is not installed
 
 A message is one sentence: what was wrong, where, and what to do about it. Programs that
 embed Twofold catch `TwofoldError`; the command line prints its message and exits with 1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "DataError",
     "MissingExtraError",
     "QueryError",
+    "StoreError",
     "TwofoldError",
     "nearest",
+    "needed_for",
 ]
 
 
@@ -45,8 +49,40 @@ class ArtifactError(TwofoldError, OSError):
     """A fitted pipeline on disk is missing, altered, of another format, or cannot be written."""
 
 
+class StoreError(TwofoldError, OSError):
+    """Events cannot be written to their store or read from it; what was not acknowledged was not stored."""
+
+
 class MissingExtraError(TwofoldError, ImportError):
     """A feature needs a package that is not installed; the message names the command that cures it."""
+
+
+@contextmanager
+def needed_for(what: str, extra: str = "") -> Iterator[None]:
+    """Say in one sentence which package is missing where an import inside fails.
+
+    Args:
+        what: what cannot be done without it.
+        extra: the extra of Twofold that brings it; by default the package is installed by itself.
+
+    Raises:
+        MissingExtraError: a package is not installed.
+
+    >>> with needed_for("telling the weather", "weather"):
+    ...     import barometer
+    Traceback (most recent call last):
+    twofold.core.errors.MissingExtraError: telling the weather needs the package 'barometer'; install it with `pip
+    install 'twofold[weather]'`.
+    """
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except ImportError as error:
+        cure = f"'twofold[{extra}]'" if extra else error.name
+        raise MissingExtraError(
+            f"{what} needs the package {error.name!r}; install it with `pip install {cure}`."
+        ) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,34 +1,42 @@
-"""`Event`: what happened to a slate or an item."""
+"""`Event`: what happened to a slate, an item or a user."""
 
+import math
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from twofold.core.errors import DataError, nearest
 from twofold.core.ids import Id
 
 __all__ = ["Event", "Kind"]
 
-Kind = Literal["impression", "click", "rating", "purchase", "dislike", "item"]
+Kind = Literal["impression", "click", "rating", "purchase", "dislike", "item", "item-removed", "user", "user-removed"]
+LATEST = 8_640_000_000_000_000
+"""The last millisecond that clocks of browsers know, so that no time overflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened to a slate or an item; `id` makes a repeated delivery harmless.
+    """What happened to a slate, an item or a user; `id` makes a repeated delivery harmless.
 
     Raises:
-        DataError: the kind is unknown, a rating has no value, or the time is negative.
+        DataError: the kind is unknown, it lacks the item or the user that it is about, a rating has no value, a
+            value is no number, or the time is out of range.
     """
 
     kind: Kind
-    """`item` says that the item was added or changed."""
-    item: Id
+    """`item` says that the item was added or changed, `user` the same of a user."""
+    item: Id | None = None
+    """What it happened to; none where it is about a user alone."""
     user: Id | None = None
     value: float | None = None
     """The rating, for a `rating`; the amount, for a `purchase`."""
     slate: str | None = None
     """The slate that the event answers."""
+    attributes: Mapping[str, Any] | None = None
+    """What is said of an item or a user that was added or changed, by column; see `Dataset.with_items`."""
     timestamp: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     """Milliseconds since 1970 in UTC."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -36,7 +44,12 @@ class Event:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise DataError(f"an event cannot be of kind {self.kind!r}; {nearest(self.kind, get_args(Kind))}")
+        subject = "user" if self.kind in ("user", "user-removed") else "item"
+        if getattr(self, subject) is None:
+            raise DataError(f"an event of kind {self.kind!r} names no {subject}; give its id as `{subject}`.")
         if self.kind == "rating" and self.value is None:
             raise DataError("a rating has no value; give the rating as `value`.")
-        if self.timestamp < 0:
+        if self.value is not None and not math.isfinite(self.value):
+            raise DataError(f"an event cannot have the value {self.value}; give a finite number.")
+        if not 0 <= self.timestamp <= LATEST:
             raise DataError(f"an event cannot be at {self.timestamp}; give milliseconds since 1970.")

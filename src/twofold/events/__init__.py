@@ -1,0 +1,7 @@
+"""The event store and the queue, each with a twin in memory."""
+
+from twofold.events.queue import Delivery, MemoryQueue, Queue
+from twofold.events.sql import SqlStore
+from twofold.events.store import EventStore, MemoryStore, Stored
+
+__all__ = ["Delivery", "EventStore", "MemoryQueue", "MemoryStore", "Queue", "SqlStore", "Stored"]
