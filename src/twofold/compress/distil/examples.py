@@ -71,7 +71,9 @@ class Reader:
         try:
             return cls((folder / "tokenizer.json").read_text(encoding="utf-8"), max_tokens)
         except OSError as error:
-            raise ConfigError(f"{folder} has no tokenizer.json ({error.strerror}); copy the model's own there.") from None
+            raise ConfigError(
+                f"{folder} has no tokenizer.json ({error.strerror}); copy the model's own there."
+            ) from None
 
     @property
     def specials(self) -> Index:
@@ -153,7 +155,7 @@ class Texts:
 
 
 class Triples:
-    """Searches with a right and a wrong answer, for `losses.margin`: three rows of texts an example, one below the other.
+    """Searches with a right and a wrong answer, for `losses.margin`: three rows of texts an example.
 
     Args:
         texts: searches and answers.
