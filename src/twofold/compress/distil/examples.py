@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError, DataError
+from twofold.data.texts import item_texts
 
-__all__ = ["Arrays", "Examples", "Feed", "Index", "Reader", "Texts", "Triples"]
+__all__ = ["Arrays", "Examples", "Feed", "Index", "Reader", "Texts", "Triples", "texts_of"]
 
 Feed = Mapping[str, npt.NDArray[Any]]
 Index = npt.NDArray[np.int64]
@@ -74,6 +76,11 @@ class Reader:
             raise ConfigError(
                 f"{folder} has no tokenizer.json ({error.strerror}); copy the model's own there."
             ) from None
+
+    @property
+    def size(self) -> int:
+        """How many rows a table of its tokens needs: the largest id and one."""
+        return 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values())
 
     @property
     def specials(self) -> Index:
@@ -199,6 +206,13 @@ class Arrays:
     def fingerprint(self) -> str:
         """See `Examples.fingerprint`."""
         return _hash([part for name, array in sorted(self.arrays.items()) for part in (name.encode(), array)])
+
+
+def texts_of(dataset: Dataset) -> list[str]:
+    """Return the catalogue's own texts to distil on, each once: titles, whole items, and what people searched for."""
+    titles = dataset.items["title"].drop_nulls().to_list() if "title" in dataset.items.columns else []
+    texts = dict.fromkeys([*titles, *item_texts(dataset.items), *dataset.queries["text"]])
+    return [text for text in texts if text.strip()]
 
 
 def _hash(parts: Sequence[npt.NDArray[Any] | bytes]) -> str:

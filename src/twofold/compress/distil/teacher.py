@@ -13,7 +13,7 @@ from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
 
-__all__ = ["Network", "open_graph", "outputs_of"]
+__all__ = ["Network", "open_graph", "outputs_of", "top_items"]
 
 Network = Callable[[Feed], Floats]
 """Turns a feed of b rows into float32 [b, d] or [b]; an onnxruntime session, a torch module in a wrapper, …"""
@@ -111,6 +111,22 @@ def outputs_of(
             "folder."
         ) from error
     return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def top_items(said: Floats, k: int) -> tuple[np.ndarray, Floats]:
+    """Return what `losses.soft_items` needs of a teacher's scores: its k best items and their scores, [n, k].
+
+    Args:
+        said: scores of all items, [n, m]; -inf for one that cannot be.
+        k: how many are kept, at most m.
+
+    Returns:
+        Items, int64, -1 where a row has no more, and scores, float32, the best first.
+    """
+    items = np.argsort(-said, axis=1, kind="stable")[:, :k].astype(np.int64)
+    scores = np.take_along_axis(said, items, axis=1).astype(np.float32)
+    none = np.isneginf(scores)
+    return np.where(none, -1, items), np.where(none, np.float32(0), scores)
 
 
 def _kept(part: Path, first: Floats) -> int:
