@@ -68,7 +68,7 @@ def test_the_schedule_rises_as_a_cube():
     ],
 )
 def test_a_schedule_that_is_none_is_refused(options):
-    with pytest.raises(ValueError, match="sparsity|wants begin"):
+    with pytest.raises(ValueError, match=r"sparsity|wants begin"):
         Cubic(**options)
 
 
