@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from twofold.retrieval.lexical import Lexical
@@ -47,3 +48,9 @@ def test_suggest(stage, prefix, expected):
 def test_no_more_than_k_different_titles(stage):
     assert stage.suggest("star", 2) == ["Star Trek", "Star Wars"]
     assert stage.suggest("star", 0) == []
+
+
+def test_titles_of_items_that_are_gone_are_not_suggested(stage):
+    allowed = np.arange(len(TITLES)) != TITLES.index("Star Trek")
+    assert stage.suggest("sta", allowed=allowed) == ["Star Wars", "A Star Is Born"]
+    assert stage.suggest("gofath", allowed=np.zeros(len(TITLES), bool)) == []

@@ -1,11 +1,12 @@
 """`Pipeline`: stages in order, described by a recipe; turns a Query into a Slate."""
 
+import copy
 import json
 import math
 import time
 import uuid
 import zlib
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -18,10 +19,10 @@ from twofold.core.config import table
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.history import Histories
-from twofold.core.ids import Codes
+from twofold.core.ids import Codes, Id
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.recipe import EVIDENCE, Recipe
-from twofold.core.scores import Candidates, Scores
+from twofold.core.scores import Candidates, Mask, Scores
 from twofold.core.slate import Pick, Slate
 from twofold.core.stage import Encoder, Expander, Fuser, Progress, Ranker, Retriever, Stage, link, make_stage
 
@@ -44,6 +45,10 @@ class Pipeline:
     dataset: Dataset
     keys: dict[str, str]
     """For each stage, the one needed first, what its fit depends on beside the dataset and the seed."""
+    available: Mask | None = None
+    """Which items may appear at all, shape [n]; None where all may."""
+    activity: Callable[[Id, Histories], Histories] | None = None
+    """Given a user and what the log says of them, one row, returns what they did up to now; None takes the log."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -134,6 +139,31 @@ class Pipeline:
         for stage in self.stages.values():
             stage.update(dataset, changed)
         self.dataset = dataset
+        if self.available is not None:
+            self.available = np.pad(self.available, (0, len(dataset.items) - len(self.available)), constant_values=True)
+
+    def observe(self, events: Histories) -> None:
+        """Take in what people did since the fit, without learning anew: what is popular changes at once.
+
+        Args:
+            events: in any rows, with the codes of the items.
+        """
+        for stage in self.stages.values():
+            stage.observe(events)
+
+    def fork(self) -> "Pipeline":
+        """Return a copy that can take in items and events while this one goes on answering as it is.
+
+        Nothing that was learned is copied: stages put new arrays in the place of old ones, and never write into them.
+        """
+        twin = copy.copy(self)
+        copies = {id(stage): copy.copy(stage) for stage in self.stages.values()}
+        for part in ("stages", "encoders", "expanders", "retrievers", "rankers"):
+            setattr(twin, part, {name: copies[id(stage)] for name, stage in getattr(self, part).items()})
+        twin.fuser = cast(Fuser, copies[id(self.fuser)])
+        for stage in copies.values():
+            stage.linked = {field: copies.get(id(linked), linked) for field, linked in stage.linked.items()}
+        return twin
 
     def run(self, query: Query) -> Slate:
         """Answer one query.
@@ -183,6 +213,8 @@ class Pipeline:
             history = self._history(query)
             histories.append(history.last(self.recipe.recent))
             allowed[row] = self.dataset.eligible(query.filters)
+            if self.available is not None:
+                allowed[row] &= self.available
             seen = history.items[: 0 if query.repeat else None]
             given = find(query.items)
             seeds.append(given[given >= 0])
@@ -237,6 +269,8 @@ class Pipeline:
         """Return what the user of a query did: the logged events, then the query's own, as one row."""
         user = self.dataset.user_ids.find(query.user) if query.user is not None else -1
         logged = self.dataset.log.row(user) if user >= 0 else Histories.empty(1)
+        if query.user is not None and self.activity is not None:
+            logged = self.activity(query.user, logged)
         codes = self.dataset.item_ids.encode(query.history)
         both = Histories.concatenate([logged, Histories.from_lists([codes[codes >= 0]])])
         return replace(both, indptr=both.indptr[[0, -1]])

@@ -14,6 +14,7 @@ import polars as pl
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError, MissingExtraError, nearest
+from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Candidates, Floats, Mask, Scores
@@ -98,6 +99,13 @@ class Stage(ABC):
         Args:
             dataset: the one that it was fitted on, with items described anew and further items behind them.
             changed: the codes of both, int32 [c], rising.
+        """
+
+    def observe(self, events: Histories) -> None:  # noqa: B027  many stages learn nothing from single events
+        """Take in what people did since the fit, without learning anew; arrays are replaced, never written into.
+
+        Args:
+            events: in any rows, with the codes of the items.
         """
 
 

@@ -1,6 +1,7 @@
 """Popularity: what most people like, of all time or lately."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -43,16 +44,36 @@ class Popularity(Retriever):
 
     counts: npt.NDArray[np.float32]
     """Weighted likes, float32 [n]."""
+    newest: int
+    """When the newest event was, in milliseconds since 1970."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Count the likes of the log."""
         likes = dataset.log.likes()
-        weights = None
-        if self.config.half_life_days is not None:
-            age = dataset.log.timestamps.max(initial=0) - likes.timestamps
-            weights = 0.5 ** (age / (self.config.half_life_days * DAY))
-        self.counts = np.bincount(likes.items, weights, len(dataset.items)).astype(np.float32)
+        self.newest = int(dataset.log.timestamps.max(initial=0))
+        self.counts = self._counted(likes, len(dataset.items))
         return self
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read what `save` wrote; arrays are memory-mapped."""
+        super().restore(folder, dataset)
+        self.newest = int(dataset.log.timestamps.max(initial=0))
+
+    def observe(self, events: Histories) -> None:
+        """Count likes that came since; what was counted before ages by as much as they are newer."""
+        likes = events.likes()
+        before, self.newest = self.newest, max(self.newest, int(events.timestamps.max(initial=0)))
+        aged = self.counts * self._weight(self.newest - before)
+        self.counts = (aged + self._counted(likes, len(self.counts))).astype(np.float32)
+
+    def _counted(self, likes: Histories, items: int) -> npt.NDArray[np.float32]:
+        """Return the weighted likes of each item at the time of the newest event."""
+        weights = self._weight(self.newest - likes.timestamps)
+        return np.bincount(likes.items, np.broadcast_to(weights, likes.items.shape), items).astype(np.float32)
+
+    def _weight(self, age: int | npt.NDArray[np.int64]) -> float | npt.NDArray[np.float64]:
+        """Return what a like counts at an age in milliseconds."""
+        return 1.0 if self.config.half_life_days is None else 0.5 ** (age / (self.config.half_life_days * DAY))
 
     def update(self, dataset: Dataset, changed: Codes) -> None:
         """Give new items a count of 0."""

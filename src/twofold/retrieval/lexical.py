@@ -212,9 +212,9 @@ class Lexical(Retriever):
         counts = Counter(value for value in values if value is not None)
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0]))))
 
-    def suggest(self, prefix: str, k: int = 10) -> list[str]:
+    def suggest(self, prefix: str, k: int = 10, allowed: npt.NDArray[np.bool_] | None = None) -> list[str]:
         """Return titles that complete what is being typed; see `Suggester.suggest`."""
-        return self._suggester.suggest(prefix, k, self._phrasing.forgiven)
+        return self._suggester.suggest(prefix, k, self._phrasing.forgiven, allowed)
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
         """Return where a search text matches items: HTML whose only tags are <b>."""
