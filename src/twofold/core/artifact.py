@@ -5,9 +5,7 @@ manifest.json    format, recipe, data hash, versions of packages, each file's si
 """
 
 import errno
-import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.core.errors import ArtifactError
+from twofold.core.sealing import digest, sha256, sync
 
 __all__ = ["FORMAT", "Artifact"]
 
@@ -65,11 +64,11 @@ class Artifact:
                 "files": {str(file.relative_to(temporary)): _seal(file) for file in _files(temporary)},
             }
             manifest = json.loads(json.dumps(manifest))  # as it will be read
-            manifest["sha256"] = _digest(manifest)
+            manifest["sha256"] = digest(manifest)
             _write_synced(temporary / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))
             temporary.chmod(0o755)
             for folder in [temporary, *(p for p in temporary.rglob("*") if p.is_dir())]:
-                _sync(folder)
+                sync(folder)
             _replace(temporary, path)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -101,7 +100,7 @@ class Artifact:
                 raise ArtifactError(
                     f"{path / name} has {size} bytes instead of {seal['bytes']}; fit the pipeline again."
                 )
-            if _sha256(present[name]) != seal["sha256"]:
+            if sha256(present[name]) != seal["sha256"]:
                 raise ArtifactError(f"{path / name} was altered; fit the pipeline again.")
         return cls(folder=path, manifest=manifest)
 
@@ -110,7 +109,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest of an artifact of this format that is as it was written."""
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        found, sound = manifest["format"], manifest.get("sha256") == _digest(manifest)
+        found, sound = manifest["format"], manifest.get("sha256") == digest(manifest)
     except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"there is no artifact at {path}; make one with `twofold fit`.") from None
     except OSError as error:
@@ -126,37 +125,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
-    """Return the sha256 of a manifest, but for the place where it stands."""
-    rest = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
 
 def _seal(file: Path) -> dict[str, Any]:
-    _sync(file)
-    return {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    sync(file)
+    return {"bytes": file.stat().st_size, "sha256": sha256(file)}
 
 
 def _write_synced(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
-    _sync(file)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(file)
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -171,7 +151,7 @@ def _replace(temporary: Path, path: Path) -> None:
             aside.rename(path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _versions() -> dict[str, str]:

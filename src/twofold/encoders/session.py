@@ -1,6 +1,5 @@
 """`Graph`: a network as ONNX, run by onnxruntime. `batches`, `unit`: what goes in, and what comes out."""
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ import onnxruntime as ort
 
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
+from twofold.core.threads import available_threads
 
 __all__ = ["Graph", "batches", "unit"]
 
@@ -30,7 +30,7 @@ class Graph:
     def __init__(self, content: bytes, threads: int = 0) -> None:
         self._content = content
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or available_threads()
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])

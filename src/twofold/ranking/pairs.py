@@ -1,6 +1,5 @@
 """Pairs of a search text and an item's text: as tokens, and scored by onnxruntime and tokenizers alone."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer
 
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
+from twofold.core.threads import available_threads
 
 __all__ = ["PairScorer", "PairTokens", "Tokens"]
 
@@ -83,7 +83,7 @@ class PairScorer:
 
     def __init__(self, graph: bytes, tokens: PairTokens, *, threads: int = 0, batch_size: int = 32) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or available_threads()
         options.log_severity_level = 3
         self._graph, self._tokens, self._batch_size = graph, tokens, batch_size
         try:
