@@ -16,6 +16,8 @@ __all__ = ["save_static", "table_graph"]
 GRAPH = Path("onnx") / "model.onnx"
 OPSET, IR = 17, 8
 TINY = 1e-12
+Node = tuple[str, list[str], str, dict[str, Any]]
+"""Operation, inputs, output, attributes."""
 
 
 def table_graph(table: Floats, *, int8: bool = False) -> bytes:
@@ -35,7 +37,7 @@ def table_graph(table: Floats, *, int8: bool = False) -> bytes:
     if not np.isfinite(table).all():
         raise ConfigError("the static student has vectors that are no numbers; distil it anew with a smaller lr.")
     constants = {"axis": np.array([1], np.int64), "tiny": np.array(TINY, np.float32)}
-    nodes = [("Cast", ["attention_mask"], "mask", {"to": TensorProto.FLOAT})]
+    nodes: list[Node] = [("Cast", ["attention_mask"], "mask", {"to": TensorProto.FLOAT})]
     if int8:
         steps = np.maximum(np.abs(table).max(axis=1), TINY) / 127
         constants["table"] = np.round(table / steps[:, None]).astype(np.int8)
@@ -60,7 +62,7 @@ def table_graph(table: Floats, *, int8: bool = False) -> bytes:
     return _model(nodes, constants, table.shape[1])
 
 
-def _model(nodes: list[tuple[str, list[str], str, dict[str, Any]]], constants: dict[str, Any], width: int) -> bytes:
+def _model(nodes: list[Node], constants: dict[str, Any], width: int) -> bytes:
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
         for name in ("input_ids", "attention_mask")

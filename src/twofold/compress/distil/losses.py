@@ -53,7 +53,8 @@ def soft_items(logits: Tensor, items: Tensor, said: Tensor, *, temperature: floa
     target = functional.softmax((said.detach().float() / temperature).masked_fill(~listed, -torch.inf), dim=1)
     target = torch.where(listed, target, 0.0)  # a row that lists nothing teaches nothing
     cool = functional.log_softmax(logits.float() / temperature, dim=1).gather(1, items.clamp(min=0))
-    return temperature**2 * (torch.special.xlogy(target, target) - target * cool).sum(dim=1).mean()
+    apart: Tensor = (torch.special.xlogy(target, target) - target * cool).sum(dim=1).mean()
+    return temperature**2 * apart
 
 
 def embedding(student: Tensor, teacher: Tensor, *, distance: Distance = "cosine") -> Tensor:

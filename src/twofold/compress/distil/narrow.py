@@ -60,7 +60,8 @@ def narrower(teacher: M, basis: Floats, *, inner: int = 0, project: bool = False
     small.load_state_dict(_Narrowing(model, small, basis).state())
     small.eval()
     if not place:
-        return small
+        whole: M = small
+        return whole
     parent, _, name = place.rpartition(".")
     setattr(student.get_submodule(parent), name, small)
     _narrow_rest(student, torch.from_numpy(basis), project)
@@ -122,7 +123,8 @@ class _Narrowing:
     def _tensor(self, name: str, value: Tensor) -> Tensor:
         target = self.new[name].shape
         if NORM.search(name) and value.shape != target:
-            return (self.basis.square().T @ value) * self.stretch
+            scales: Tensor = (self.basis.square().T @ value) * self.stretch
+            return scales
         for axis, (before, after) in enumerate(zip(value.shape, target, strict=True)):
             kept = self._kept(name, axis, after)
             if kept is not None:

@@ -137,7 +137,8 @@ def token_weights(counts: np.ndarray, options: Static) -> Floats:
         return np.ones(len(counts), np.float32)
     if options.weighting == "zipf":
         ranks = np.log1p(np.arange(1, len(counts) + 1))
-        return (ranks / ranks.max()).astype(np.float32)
-    shares = counts / max(counts.sum(), 1)
-    weights: Floats = (options.rare / (options.rare + shares)).astype(np.float32)
-    return weights
+        weights = ranks / ranks.max()
+    else:
+        weights = options.rare / (options.rare + counts / max(counts.sum(), 1))
+    found: Floats = weights.astype(np.float32)
+    return found

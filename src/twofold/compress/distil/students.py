@@ -72,7 +72,7 @@ def fewer_layers(teacher: M, keep: Sequence[int]) -> M:
         stack[place] = layer
         for part in layer.modules():
             if hasattr(part, "layer_idx"):
-                part.layer_idx = place
+                setattr(part, "layer_idx", place)  # noqa: B010  the declared type of a module's parts
     for part in student.modules():
         _tell_depth(getattr(part, "config", None), depth, keep)
     return student
