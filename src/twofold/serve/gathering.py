@@ -1,0 +1,89 @@
+"""`Gatherer`: work that comes one by one, done together.
+
+Whatever waits when a thread becomes free is done in one go: one call of the pipeline, or one commit of the event store.
+A lone request waits for nobody; under load the batches grow by themselves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from twofold.serve.problems import Refusal
+
+__all__ = ["Gatherer"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Gatherer(Generic[T, R]):
+    """Does work of one kind in one thread, as much together as waits.
+
+    Args:
+        work: returns for each task its result, or the error that is its answer.
+        name: what the thread is called.
+        together: how many tasks are done in one go at most.
+        most: how many may wait; further ones are refused.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[T]], Sequence[R | Exception]], *, name: str, together: int, most: int
+    ) -> None:
+        self._work, self._together, self._most = work, together, most
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._busy = False
+
+    async def do(self, task: T) -> R:
+        """Have one task done.
+
+        Raises:
+            Refusal: too many tasks wait.
+        """
+        if len(self._waiting) >= self._most:
+            raise Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((task, future))
+        self._start()
+        return await future
+
+    def __len__(self) -> int:
+        """Return how many tasks wait."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Finish what is being done, and take no more."""
+        self._thread.shutdown()
+
+    def _start(self) -> None:
+        if self._busy:
+            return
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._together:
+            task, future = self._waiting.popleft()
+            if not future.cancelled():  # whoever asked hung up
+                batch.append((task, future))
+        if batch:
+            self._busy = True
+            self._thread.submit(self._do, batch, batch[0][1].get_loop())
+
+    def _do(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]], loop: asyncio.AbstractEventLoop) -> None:
+        results: Sequence[R | Exception]
+        try:
+            results = self._work([task for task, _ in batch])
+        except Exception as error:
+            results = [error] * len(batch)
+        loop.call_soon_threadsafe(self._finish, batch, results)
+
+    def _finish(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]], results: Sequence[R | Exception]) -> None:
+        self._busy = False
+        self._start()
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

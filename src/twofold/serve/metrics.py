@@ -1,0 +1,49 @@
+"""What Prometheus is told: requests, events, and how far answers are behind."""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+__all__ = ["Metrics"]
+
+MANY = "PROMETHEUS_MULTIPROC_DIR"
+"""The folder in which the workers of one server add up; set by `run_server` where there are several."""
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The counters of one worker."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "twofold_requests", "Requests answered.", ["route", "method", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "twofold_request_seconds", "From the first byte to the last.", ["route"], buckets=SECONDS, registry=registry
+        )
+        self.events = Counter("twofold_events", "Events stored for the first time.", ["kind"], registry=registry)
+        self.attributed = Counter(
+            "twofold_attributed_events", "Events that name the slate they answer.", ["kind"], registry=registry
+        )
+        self.together = Histogram(
+            "twofold_questions_together",
+            "Questions answered in one go.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "twofold_questions_waiting", "Questions that wait.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.behind = Gauge(
+            "twofold_events_behind", "Stored events unknown yet.", registry=registry, multiprocess_mode="livemax"
+        )
+        self.swaps = Counter("twofold_artifact_swaps", "Artifacts put in place.", ["result"], registry=registry)
+
+    def text(self) -> bytes:
+        """Return all figures, those of all workers, in the text format of Prometheus."""
+        if MANY not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        return generate_latest(registry)

@@ -1,0 +1,106 @@
+"""`run_server`: binds the port, and runs the workers until a signal ends them."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.supervisors import Multiprocess
+
+from twofold.core.errors import ConfigError
+from twofold.serve.app import create_app
+from twofold.serve.metrics import MANY
+from twofold.serve.server import check
+from twofold.serve.settings import Settings
+
+__all__ = ["run_server"]
+
+HEAD_SECONDS = 10.0
+"""How long the head of a request may take to arrive; a connection that says nothing is cut after it."""
+IDLE_SECONDS = 30
+GRACE_SECONDS = 20
+
+
+def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve an artifact until a signal says to stop.
+
+    Args:
+        settings: how the server runs.
+        announce: told the address once the port is bound.
+
+    Raises:
+        ArtifactError: the artifact is missing.
+        ConfigError: the port cannot be bound, or the keys cannot be read.
+        StoreError: the event store cannot be opened.
+    """
+    check(settings)
+    bound = _bind(settings)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    announce(f"http://{host}:{bound.getsockname()[1]}")
+    config = uvicorn.Config(
+        partial(create_app, settings),
+        factory=True,
+        http=_Guarded,
+        ws="none",
+        lifespan="on",
+        workers=settings.workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    if settings.workers == 1:
+        uvicorn.Server(config).run(sockets=[bound])
+        return
+    with tempfile.TemporaryDirectory(prefix="twofold-metrics-") as folder:
+        os.environ[MANY] = folder
+        Multiprocess(config, [bound]).run()
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        bound = socket.create_server((settings.host, settings.port), family=family, backlog=2_048)
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); give another --port."
+        ) from None
+    bound.set_inheritable(True)
+    return bound
+
+
+class _Guarded(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  chosen when it is imported
+    """HTTP whose requests must come with their heads in time."""
+
+    _cut: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:
+            self._head_came()
+        elif self._cut is None and (before is None or before.response_complete):
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._cut = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_came(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None

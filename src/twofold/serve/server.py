@@ -1,0 +1,208 @@
+"""`Server`: what one worker process holds: the pipeline that answers, the event store, and the threads that keep up."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from twofold.core.artifact import Artifact
+from twofold.core.errors import StoreError, TwofoldError
+from twofold.core.event import Event
+from twofold.core.pipeline import Pipeline
+from twofold.core.query import Query
+from twofold.core.slate import Slate
+from twofold.events import EventStore, SqlStore
+from twofold.serve.gathering import Gatherer
+from twofold.serve.keys import Keyring, read_keys
+from twofold.serve.live import Live
+from twofold.serve.metrics import Metrics
+from twofold.serve.settings import Settings
+from twofold.serve.wire import Health
+
+__all__ = ["Server", "check"]
+
+log = logging.getLogger("twofold.serve")
+
+LOOK_SECONDS = 0.25
+"""How often the artifact's link is looked at."""
+WRITES_TOGETHER = 256
+BEHIND = 1_000
+"""So many unread events, and a worker asks for no more traffic until it has caught up."""
+
+
+class Server:
+    """One worker.
+
+    Args:
+        settings: how it runs.
+        store: the events; by default those of the file that the settings name.
+
+    Raises:
+        ArtifactError: the artifact cannot be opened.
+        StoreError: the event store cannot be opened.
+        ConfigError: the keys cannot be read.
+    """
+
+    def __init__(self, settings: Settings, store: EventStore | None = None) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self.keyring = Keyring(read_keys(settings.keys), share=1 / settings.workers) if settings.keys else None
+        self.store = SqlStore(settings.events) if store is None else store
+        self.trouble: str | None = None
+        self._seen, self.live = self._open()
+        self.questions = Gatherer(self._answer, name="questions", together=settings.together, most=settings.waiting)
+        self.writing = Gatherer(self._write, name="writing", together=WRITES_TOGETHER, most=settings.waiting)
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._follow, self._keep)]
+
+    def start(self) -> None:
+        """Begin to keep up with the event store and with the artifact's link."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Finish what is being done, and let go of everything."""
+        self._stopped.set()
+        self.live.news.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self.questions.close()
+        self.writing.close()
+        self.store.close()
+
+    async def ask(self, query: Query) -> Slate:
+        """Answer a query, together with others that wait.
+
+        Raises:
+            DataError: a filter does not fit the catalogue.
+            Refusal: too many wait.
+        """
+        self.metrics.waiting.set(len(self.questions))
+        return await self.questions.do(query)
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """Store events; when it returns they outlast a crash, and what people did counts in this worker.
+
+        Raises:
+            StoreError: they could not be stored.
+            Refusal: too many wait.
+        """
+        await self.writing.do(events)
+        for event in events:
+            self.metrics.events.labels(event.kind).inc()
+            if event.slate is not None:
+                self.metrics.attributed.labels(event.kind).inc()
+
+    def health(self) -> Health:
+        """Return how the server is.
+
+        Raises:
+            StoreError: the event store cannot be read.
+        """
+        live = self.live
+        behind = max(self.store.end() - live.offset, 0)
+        self.metrics.behind.set(behind)
+        return Health(
+            status="ok" if behind <= BEHIND and all(thread.is_alive() for thread in self._threads) else "waiting",
+            artifact=live.name,
+            items=len(live.pipeline.dataset.items),
+            users=len(live.pipeline.dataset.users),
+            offset=live.offset,
+            behind=behind,
+            trouble=self.trouble,
+        )
+
+    def _answer(self, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+        pipeline = self.live.pipeline
+        self.metrics.together.observe(len(queries))
+        try:
+            return pipeline.run_many(queries)
+        except TwofoldError as error:
+            if len(queries) == 1:
+                return [error]
+            return [answer for query in queries for answer in self._answer([query])]  # only the wrong ones fail
+
+    def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
+        self.store.append([event for batch in batches for event in batch])
+        self.live.follow()
+        return [None] * len(batches)
+
+    def _follow(self) -> None:
+        """Read what other workers wrote."""
+        while not self._stopped.wait(self.settings.follow_seconds):
+            try:
+                self.live.follow()
+            except StoreError as error:
+                self._tell(str(error))
+            except Exception:
+                log.exception("following the event store failed")
+                self._tell("following the event store failed; see the log.")
+
+    def _keep(self) -> None:
+        """Put new items in, and open the artifact that the link names when it names another one."""
+        looked = 0.0
+        while not self._stopped.is_set():
+            try:
+                self.live.news.wait(LOOK_SECONDS)
+                self.live.put_items()
+                if time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    self._swap()
+            except Exception:
+                log.exception("taking in items failed")
+                self._tell("taking in items failed; see the log.")
+
+    def _swap(self) -> None:
+        """Let another artifact answer where there is one; if it cannot be opened the present one goes on."""
+        if (sign := _sign(self.settings.artifact)) in (self._seen, None):
+            return
+        try:
+            _, live = self._open()
+        except TwofoldError as error:
+            self._seen = sign
+            self.metrics.swaps.labels("refused").inc()
+            self._tell(f"the new artifact was refused: {error}")
+            return
+        self._seen, self.live, self.trouble = sign, live, None
+        self.metrics.swaps.labels("done").inc()
+        log.info("artifact %s answers from now on", live.name)
+
+    def _open(self) -> tuple[object, Live]:
+        """Open the artifact, and let it take in all that happened since it was fitted."""
+        sign = _sign(self.settings.artifact)
+        folder = self.settings.artifact.resolve()  # the link may change while this one is read
+        pipeline = Pipeline.load(folder)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
+        live.catch_up()
+        return sign, live
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.error("%s", trouble)
+        self.trouble = trouble
+
+
+def check(settings: Settings) -> None:
+    """Find what would keep a worker from starting, before any is started.
+
+    Raises:
+        ArtifactError: the artifact is missing or damaged.
+        StoreError: the event store cannot be opened.
+        ConfigError: the keys cannot be read.
+    """
+    Artifact.open(settings.artifact.resolve())
+    if settings.keys is not None:
+        read_keys(settings.keys)
+    SqlStore(settings.events).close()
+
+
+def _sign(artifact: Path) -> object | None:
+    """Return what changes when another artifact is there; None while there is none."""
+    try:
+        about = (artifact.resolve() / "manifest.json").stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino, about.st_mtime_ns

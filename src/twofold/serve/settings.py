@@ -1,0 +1,68 @@
+"""`Settings`: how a server runs."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from twofold.core.errors import ConfigError
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Options of `twofold serve`.
+
+    Raises:
+        ConfigError: an option is out of range, or other machines could reach a server that asks for no key.
+    """
+
+    artifact: Path
+    """A fitted pipeline, or the link that `twofold promote` sets."""
+    events: Path
+    """The file of the event store; made if it is missing."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one."""
+    workers: int = 1
+    keys: Path | None = None
+    """The file of API keys; without one, anybody on this machine may do anything, and nobody else can connect."""
+    origins: tuple[str, ...] = ()
+    """Web pages of which origins may call, as https://shop.example; none unless named."""
+    largest_body: int = 2_000_000
+    """Bytes of a request."""
+    body_seconds: float = 10.0
+    """How long a request may take to arrive."""
+    together: int = 32
+    """Questions that are answered in one go at most."""
+    waiting: int = 500
+    """Questions that may wait; further ones are refused."""
+    follow_seconds: float = 0.05
+    """How often the event store is looked at for what other workers wrote."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.port <= 65_535 and 1 <= self.workers <= 256):
+            raise ConfigError("the port must be 0 to 65535 and the workers 1 to 256; mend that.")
+        if min(self.largest_body, self.together, self.waiting) < 1 or min(self.body_seconds, self.follow_seconds) <= 0:
+            raise ConfigError("bounds of a server must be above 0; raise them.")
+        if any("*" in origin or not origin.startswith(("https://", "http://")) for origin in self.origins):
+            raise ConfigError("an origin is https:// or http:// and a host, without *; name each page's.")
+        if self.keys is None and not is_loopback(self.host):
+            raise ConfigError(
+                f"without API keys {self.host} would let anybody in; make a key with `twofold keys add` and "
+                "give --keys, or use --host 127.0.0.1."
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

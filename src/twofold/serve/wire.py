@@ -1,0 +1,235 @@
+"""What goes over the wire: requests, with the bounds of every field, and answers. Nothing unknown is let through."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from twofold.core.slate import Slate
+
+__all__ = [
+    "Accepted",
+    "Batch",
+    "Experiments",
+    "Explain",
+    "Explanation",
+    "Feedback",
+    "Health",
+    "Item",
+    "ItemPatch",
+    "Ladder",
+    "Problem",
+    "Recommend",
+    "Search",
+    "Served",
+    "Similar",
+    "Suggest",
+    "Suggestions",
+    "Trending",
+    "User",
+    "UserPatch",
+    "Voice",
+    "encoded",
+]
+
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Key = Text | Whole
+"""An id, as the caller named it."""
+Plain = bool | Whole | float | Annotated[str, Meta(max_length=1_000)]
+Values = Annotated[list[Plain], Meta(max_length=100)]
+Range = Annotated[dict[Literal["min", "max"], Plain], Meta(min_length=1)]
+Filters = Annotated[dict[Text, Plain | Values | Range], Meta(max_length=16)]
+"""Conditions on attributes: a value, any of some values, or a range."""
+Keys = Annotated[list[Key], Meta(max_length=1_000)]
+Attributes = Annotated[dict[Text, bool | Whole | float | str | list[Plain] | None], Meta(max_length=200)]
+"""What is said of an item or a user, by column of the catalogue."""
+Count = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every question may have."""
+
+    k: Count = 10
+    filters: Filters = {}
+    exclude: Keys = []
+
+
+class Search(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A search text, ordered for a user where one is given; what the user has seen may appear."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    user: Key | None = None
+    history: Keys = []
+    repeat: bool = True
+
+
+class Recommend(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For a user, known or new, and for what a session did just now, the oldest first."""
+
+    user: Key | None = None
+    history: Keys = []
+    repeat: bool = False
+
+
+class Similar(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Items like the given ones; ordered for a user where one is given."""
+
+    items: Annotated[list[Key], Meta(min_length=1, max_length=100)]
+    user: Key | None = None
+    repeat: bool = True
+
+
+class Trending(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What many people like now."""
+
+
+class Suggest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was typed so far."""
+
+    text: Annotated[str, Meta(max_length=200)]
+    k: Annotated[int, Meta(ge=1, le=20)] = 8
+
+
+class Explain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an item would be in the slate of this question."""
+
+    item: Key
+    text: Annotated[str, Meta(min_length=1, max_length=1_000)] | None = None
+    user: Key | None = None
+    history: Keys = []
+    items: Annotated[list[Key], Meta(max_length=100)] = []
+
+
+class Feedback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody did. With an `id` of your own a repeated delivery changes nothing."""
+
+    kind: Literal["impression", "click", "rating", "purchase", "dislike"]
+    item: Key
+    user: Key | None = None
+    value: float | None = None
+    slate: Text | None = None
+    timestamp: Annotated[int, Meta(ge=0, le=8_640_000_000_000_000)] | None = None
+    id: Text | None = None
+
+
+class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several events; all are stored, or none."""
+
+    events: Annotated[list[Feedback], Meta(min_length=1, max_length=1_000)]
+
+
+class ItemPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is new about an item; what is not given stays as it was."""
+
+    attributes: Attributes = {}
+    available: bool = True
+    """False hides it on every path, as when it is sold out."""
+
+
+class UserPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is new about a user; what is not given stays as it was."""
+
+    attributes: Attributes = {}
+
+
+class Served(Struct, frozen=True, kw_only=True):
+    """A slate and the artifact that made it."""
+
+    slate: Slate
+    artifact: str
+
+
+class Suggestions(Struct, frozen=True, kw_only=True):
+    """Titles that complete what is being typed."""
+
+    titles: list[str]
+
+
+class Voice(Struct, frozen=True, kw_only=True):
+    """What one event, or the text, adds to the score that one retriever gives."""
+
+    retriever: str
+    item: str | int
+    title: str
+    amount: float
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """The scores that retrievers give an item for a question, and the events that raise or lower them most."""
+
+    item: str | int
+    title: str
+    available: bool
+    scores: dict[str, float]
+    because: list[Voice]
+    snippet: str | None = None
+
+
+class Accepted(Struct, frozen=True, kw_only=True):
+    """The ids of events that are stored, now or already before; they outlast a crash."""
+
+    ids: list[str]
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """An item as it is known now."""
+
+    item: str | int
+    available: bool
+    attributes: dict[str, Any]
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A user as they are known now."""
+
+    user: str | int
+    attributes: dict[str, Any]
+    events: int
+    """How many of their events count."""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How the server is."""
+
+    status: Literal["ok", "waiting"]
+    artifact: str
+    items: int
+    users: int
+    offset: int
+    """The newest event that answers know of."""
+    behind: int
+    """How many stored events they do not know of yet."""
+    trouble: str | None = None
+    """What went wrong last, such as an artifact that could not be opened."""
+
+
+class Ladder(Struct, frozen=True, kw_only=True):
+    """The rungs that are loaded, and the one in use; empty where the artifact has none."""
+
+    rungs: list[dict[str, Any]] = []
+    current: str | None = None
+
+
+class Experiments(Struct, frozen=True, kw_only=True):
+    """The experiments that are running; none can be set up yet."""
+
+    experiments: list[dict[str, Any]] = []
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why there is no answer, as RFC 9457 has it."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+def encoded(answer: object) -> bytes:
+    """Return an answer as JSON; what is no number becomes null."""
+    return ENCODER.encode(answer)
+
+
+ENCODER = msgspec.json.Encoder(enc_hook=str)
+"""Dates and the like, in attributes, are written as text."""
