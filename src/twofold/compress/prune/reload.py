@@ -45,7 +45,7 @@ def load_pruned(folder: Path) -> transformers.PreTrainedModel:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ArtifactError(f"{folder} holds no pruned model that can be read ({reason}); prune it again.") from error
-    return model.eval()
+    return model
 
 
 def _build(described: Mapping[str, Any]) -> transformers.PreTrainedModel:
@@ -55,7 +55,8 @@ def _build(described: Mapping[str, Any]) -> transformers.PreTrainedModel:
     kind = getattr(transformers, str(name), None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConfigError(f"config.json names the class {name!r}, which is none of transformers'")
-    model = kind(config)
+    model: transformers.PreTrainedModel = kind(config)
+    model.train(False)
     shape = getattr(config, SHAPE, None)
     if shape is not None:
         keep_first(find_body(model), shape["heads"], shape["neurons"])

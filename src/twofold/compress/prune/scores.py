@@ -19,7 +19,7 @@ Scores = dict[str, Tensor]
 """By the names of weights in a module, a tensor each of the weight's shape; a larger score matters more."""
 
 
-def prunable(module: nn.Module) -> dict[str, nn.Parameter]:
+def prunable(module: nn.Module) -> dict[str, Tensor]:
     """Return the weights that may become sparse: those of linear and convolution layers, [out, in, ...], by name.
 
     Biases, norms and embedding tables are left alone, and so is an output layer that shares its table with the
@@ -30,7 +30,7 @@ def prunable(module: nn.Module) -> dict[str, nn.Parameter]:
     """
     tables = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
     kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
-    found: dict[str, nn.Parameter] = {}
+    found: dict[str, Tensor] = {}
     for name, layer in module.named_modules():
         if isinstance(layer, kinds) and id(layer.weight) not in tables:
             tables.add(id(layer.weight))  # a weight that two layers share counts once

@@ -104,7 +104,7 @@ def _of_share(scores: Scores, sparsity: float, scope: Scope) -> Masks:
     if scope == "layer":
         return {name: _largest(score.flatten(), sparsity).reshape(score.shape) for name, score in scores.items()}
     left = _largest(torch.cat([score.flatten().float() for score in scores.values()]), sparsity)
-    parts = left.split([score.numel() for score in scores.values()])
+    parts = torch.split(left, [score.numel() for score in scores.values()])
     return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
 
 

@@ -171,7 +171,7 @@ def cut(linear: nn.Module, places: torch.Tensor, dim: int) -> None:
         linear.bias = parameter(linear.bias[places], linear.bias)
 
 
-def parameter(value: torch.Tensor, like: nn.Parameter) -> nn.Parameter:
+def parameter(value: torch.Tensor, like: torch.Tensor) -> nn.Parameter:
     """Return a parameter of its own memory, trained where `like` is."""
     return nn.Parameter(value.detach().clone().contiguous(), requires_grad=like.requires_grad)
 

@@ -45,7 +45,8 @@ def drop_tokens(
 def _like(tokenizer: transformers.PreTrainedTokenizerFast, described: str) -> transformers.PreTrainedTokenizerFast:
     """Return a tokenizer with other tokens that is used in the same way."""
     backend = type(tokenizer.backend_tokenizer).from_str(described)
-    return transformers.PreTrainedTokenizerFast(
+    cls: Any = transformers.PreTrainedTokenizerFast
+    smaller: transformers.PreTrainedTokenizerFast = cls(
         tokenizer_object=backend,
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
@@ -53,6 +54,7 @@ def _like(tokenizer: transformers.PreTrainedTokenizerFast, described: str) -> tr
         model_input_names=tokenizer.model_input_names,
         **{name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
     )
+    return smaller
 
 
 def drop_rows(model: nn.Module, kept: Sequence[int]) -> None:
@@ -68,7 +70,8 @@ def drop_rows(model: nn.Module, kept: Sequence[int]) -> None:
         ConfigError: an id has no row, a token that the config names would go, or the output layer has a bias.
     """
     body = find_body(model)
-    table, output = body.model.get_input_embeddings(), body.model.get_output_embeddings()
+    owner: Any = body.model  # whose accessors are untyped
+    table, output = owner.get_input_embeddings(), owner.get_output_embeddings()
     assert isinstance(table, nn.Embedding)
     if not kept or list(kept) != sorted(set(kept)) or not 0 <= kept[0] <= kept[-1] < table.num_embeddings:
         raise ConfigError(f"the tokens to keep do not fit a table of {table.num_embeddings} rows; give others.")
