@@ -26,6 +26,7 @@ def bert(**changes: Any) -> BertModel:
         model = BertModel(config, add_pooling_layer=False)
         for weight in model.parameters():
             weight.data *= 4  # so that positions and neighbours matter
+        model.embeddings.word_embeddings.weight.data *= 3
     return model.eval()
 
 

@@ -60,7 +60,7 @@ def test_another_teacher_or_other_texts_do_not_mix(tmp_path):
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
-    def full(self, *args, **kwargs):
+    def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)

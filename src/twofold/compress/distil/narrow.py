@@ -57,6 +57,8 @@ def narrower(teacher: M, basis: Floats, *, inner: int = 0, project: bool = False
     config = _narrow_config(model.config, basis, inner)
     with torch.random.fork_rng(devices=[]):
         small = type(model)(config)
+    if getattr(model, "pooler", small) is None:
+        small.pooler = None
     small.load_state_dict(_Narrowing(model, small, basis).state())
     small.eval()
     if not place:
@@ -81,15 +83,13 @@ def _narrow_config(config: Any, basis: Floats, inner: int) -> Any:
     family, (wide, width) = str(config.model_type), basis.shape
     if family not in FAMILIES:
         raise ConfigError(f"a {family} model cannot be made narrower, only {', '.join(FAMILIES)}; take fewer layers.")
-    if wide != config.hidden_size or not 0 < width <= wide:
+    if wide != config.hidden_size or not 0 < width < wide:
         raise ConfigError(f"a basis {wide} × {width} does not fit a model {config.hidden_size} wide; make it anew.")
     neurons = {"bert": "intermediate_size", "llama": "intermediate_size", "t5": "d_ff"}[family]
     small = copy.deepcopy(config)
     kept = inner or max(1, round(getattr(config, neurons) * width / wide))
     if kept > getattr(config, neurons):
-        raise ConfigError(
-            f"the teacher has {getattr(config, neurons)} neurons a layer, fewer than {kept}; lower inner."
-        )
+        raise ConfigError(f"a layer has {getattr(config, neurons)} neurons, fewer than inner = {kept}; lower that.")
     setattr(small, neurons, kept)
     if family == "bert":
         head = wide // config.num_attention_heads
@@ -126,10 +126,12 @@ class _Narrowing:
             scales: Tensor = (self.basis.square().T @ value) * self.stretch
             return scales
         for axis, (before, after) in enumerate(zip(value.shape, target, strict=True)):
+            if before == after:
+                continue
             kept = self._kept(name, axis, after)
             if kept is not None:
                 value = value.index_select(axis, kept)
-            elif before != after:
+            else:
                 value = (value.movedim(axis, -1).float() @ self.basis).movedim(-1, axis)
         return value.contiguous()
 
@@ -145,9 +147,6 @@ class _Narrowing:
         found = LAYER.match(name)
         assert found is not None
         reader = next(key for key in self.old if key.startswith(found[0]) and pattern.search(key))
-        columns = self.old[reader].shape[1]
-        if size == columns:
-            return torch.arange(columns)
         strength = self.old[reader].square().sum(dim=0).view(-1, group).sum(dim=1)
         chosen = strength.argsort(descending=True, stable=True)[: size // group].sort().values
         return (chosen[:, None] * group + torch.arange(group)).flatten()

@@ -13,12 +13,13 @@ __all__ = ["check_finite", "check_smaller", "layers_of", "size_of", "watched"]
 
 
 def layers_of(module: nn.Module) -> nn.ModuleList:
-    """Return the layers of a transformer of any family: the longest list of modules in it.
+    """Return the layers of a transformer of any family: its longest list of modules that lies in no other.
 
     Raises:
         ConfigError: it has none.
     """
-    stacks = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
+    places = {name: part for name, part in module.named_modules() if isinstance(part, nn.ModuleList)}
+    stacks = [part for name, part in places.items() if not any(name.startswith(f"{above}.") for above in places)]
     if not stacks:
         raise ConfigError(f"{type(module).__name__} has no list of layers; distil its outputs only (layers = []).")
     return max(stacks, key=len)

@@ -179,25 +179,22 @@ def by_length(examples: Examples, rows: Index, size: int) -> Iterator[Index]:
 
 
 def outputs(module: nn.Module, examples: Examples, rows: Index, *, batch_size: int = 64) -> Floats:
-    """Return what a torch module gives for rows of examples, float32, in their order; in evaluation mode.
+    """Return what a torch module gives for rows of examples, float32, in their order; it is left in evaluation mode.
 
     A module that gives several rows for an example, as `Triples` make it do, gives them one below the other.
     """
-    was, device = module.training, next(module.parameters()).device
+    device = next(module.parameters()).device
     module.eval()
     places = {row: place for place, row in enumerate(rows.tolist())}
     whole: Floats | None = None
-    try:
-        for batch in by_length(examples, rows, batch_size):
-            feed = {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in examples.feed(batch).items()}
-            with torch.no_grad():
-                found = module(**{name: part.to(device) for name, part in feed.items()}).float().cpu().numpy()
-            several = len(found) // len(batch)
-            if whole is None:
-                whole = np.empty((len(rows), several, *found.shape[1:]), np.float32)
-            whole[[places[row] for row in batch.tolist()]] = found.reshape(len(batch), several, *found.shape[1:])
-    finally:
-        module.train(was)
+    for batch in by_length(examples, rows, batch_size):
+        feed = {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in examples.feed(batch).items()}
+        with torch.no_grad():
+            found = module(**{name: part.to(device) for name, part in feed.items()}).float().cpu().numpy()
+        several = len(found) // len(batch)
+        if whole is None:
+            whole = np.empty((len(rows), several, *found.shape[1:]), np.float32)
+        whole[[places[row] for row in batch.tolist()]] = found.reshape(len(batch), several, *found.shape[1:])
     if whole is None:
         raise DataError("there is no example to ask the student about; give more texts.")
     return whole.reshape(-1, *whole.shape[2:])
