@@ -1,0 +1,180 @@
+"""Weights of 8 and 4 bits in groups, and embedding tables by row: fewer bytes to read, the same operations."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from twofold.compress.quantise.formula import Scheme, quantise
+from twofold.compress.quantise.fusion import quiet
+from twofold.compress.quantise.soundness import check_interface, import_contrib, load_graph
+from twofold.core.errors import ConfigError
+
+__all__ = ["TABLE_BLOCK", "quantise_matrices", "quantise_tables", "quantise_weights", "tables_of"]
+
+TABLE_BLOCK = 32
+"""Numbers of a table's row that share a scale at 4 bits."""
+SLICE = 4_096
+"""Rows of a table that are rounded at once."""
+SMALL = 2_048
+"""A table with fewer numbers stays as it is."""
+
+
+def quantise_weights(
+    content: bytes,
+    *,
+    bits: Literal[4, 8] = 4,
+    block: int = 32,
+    symmetric: bool = True,
+    activations: Literal["float", "int8"] = "int8",
+    table: Literal[0, 4, 8] = 8,
+    exclude: Collection[str] = (),
+) -> bytes:
+    """Return a decoder's, T5's or encoder's graph with its matrices in groups of 4 or 8 bits.
+
+    Args:
+        content: the ONNX file of full precision.
+        bits: of a weight.
+        block: rows of a column that share a scale: 16, 32, 64, 128 or 256.
+        symmetric: whether a group's range is the same on both sides of 0; else it has a zero of its own.
+        activations: what is multiplied: floats, or int8 with a scale for each block of a row, which is faster and does
+            not depend on the batch.
+        table: bits of embedding tables; 0 leaves them.
+        exclude: names of MatMul nodes that stay as they are, such as the last one of a language model.
+
+    Raises:
+        ConfigError: the graph is not sound, or has no matrix to quantise.
+    """
+    parent = load_graph(content)
+    model = load_graph(content)
+    if table:
+        model = quantise_tables(model, dict.fromkeys(tables_of(model), table))
+    model = quantise_matrices(
+        model, bits=bits, block=block, symmetric=symmetric, activations=activations, exclude=exclude
+    )
+    if not any(node.op_type == "MatMulNBits" for node in model.graph.node):
+        raise ConfigError("the graph has no product with fixed weights to quantise; leave less out.")
+    check_interface(parent, model)
+    return bytes(model.SerializeToString())
+
+
+def quantise_matrices(
+    model: onnx.ModelProto,
+    *,
+    bits: int,
+    block: int,
+    symmetric: bool = True,
+    activations: Literal["float", "int8"] = "int8",
+    exclude: Collection[str] = (),
+) -> onnx.ModelProto:
+    """Return the graph with every MatMul that has fixed weights, but those left out, as onnxruntime's MatMulNBits."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # noqa: PLC0415  slow to import
+
+    if block not in (16, 32, 64, 128, 256):
+        raise ConfigError(f"block = {block} is none of 16, 32, 64, 128, 256; change it.")
+    with quiet():
+        quantizer = MatMulNBitsQuantizer(
+            model,
+            bits=bits,
+            block_size=block,
+            is_symmetric=symmetric,
+            accuracy_level=4 if activations == "int8" else 0,
+            nodes_to_exclude=list(exclude),
+        )
+        quantizer.process()
+    made: onnx.ModelProto = quantizer.model.model
+    return made
+
+
+def tables_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the embedding tables: for the first Gather that reads one, the name of the initializer.
+
+    A table that is also multiplied with, as the tied output layer of a language model, is none.
+    """
+    large = {
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2 and np.prod(tensor.dims) >= SMALL
+    }
+    found: dict[str, str] = {}
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name in large and not (node.op_type == "Gather" and place == 0 and _axis(node) == 0):
+                large.discard(name)
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in large and node.input[0] not in found.values():
+            found[node.name] = node.input[0]
+    return found
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+
+
+def quantise_tables(model: onnx.ModelProto, bits: Mapping[str, int]) -> onnx.ModelProto:
+    """Return the graph with embedding tables of 8 bits and a scale a row, or of 4 and a scale for each 32 of a row.
+
+    At 8 bits the rows are gathered, made float and multiplied with their scale, by standard operators; at 4 bits by
+    onnxruntime's GatherBlockQuantized.
+
+    Args:
+        model: the graph; it is changed.
+        bits: 8 or 4 by the name that `tables_of` gives a table; others stay as they are.
+    """
+    named = {name: bits[node] for node, name in tables_of(model).items() if bits.get(node) in (4, 8)}
+    for name, count in named.items():
+        tensor = next(one for one in model.graph.initializer if one.name == name)
+        levels, scales = _rounded(numpy_helper.to_array(tensor), count)
+        model.graph.initializer.remove(tensor)
+        model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scale"))
+        if count == 8:
+            model.graph.initializer.append(numpy_helper.from_array(levels, f"{name}_int8"))
+        else:
+            pairs = levels.reshape(-1, 2)
+            packed = (pairs[:, 0] & 15 | (pairs[:, 1] & 15) << 4).astype(np.uint8).tobytes()
+            kind = onnx.TensorProto.INT4
+            model.graph.initializer.append(helper.make_tensor(f"{name}_int4", kind, levels.shape, packed, raw=True))
+            model.ir_version = max(model.ir_version, 10)  # the first that knows int4
+            import_contrib(model)
+    nodes = [new for node in model.graph.node for new in _gathered(node, named)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _gathered(node: onnx.NodeProto, bits: Mapping[str, int]) -> list[onnx.NodeProto]:
+    """Return what stands for a node: itself, unless it reads a table that was rounded."""
+    if node.op_type != "Gather" or node.input[0] not in bits:
+        return [node]
+    name, rows, output = node.input[0], node.input[1], node.output[0]
+    if bits[name] == 4:
+        options = {"gather_axis": 0, "quantize_axis": 1, "block_size": TABLE_BLOCK}
+        inputs = [f"{name}_int4", rows, f"{name}_scale"]
+        return [
+            helper.make_node("GatherBlockQuantized", inputs, [output], node.name, domain="com.microsoft", **options)
+        ]
+    stages = [f"{output}_{stage}" for stage in ("levels", "floats", "scales")]
+    return [
+        helper.make_node("Gather", [f"{name}_int8", rows], stages[:1], node.name),
+        helper.make_node("Cast", stages[:1], stages[1:2], f"{node.name}_cast", to=onnx.TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{name}_scale", rows], stages[2:], f"{node.name}_scale"),
+        helper.make_node("Mul", stages[1:], [output], f"{node.name}_mul"),
+    ]
+
+
+def _rounded(table: npt.NDArray[np.float32], bits: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Return the levels [v, d] of a table, and its scales: [v, 1] at 8 bits, [v, groups] at 4."""
+    rows, width = table.shape
+    granularity: Literal["channel", "group"] = "channel" if bits == 8 else "group"
+    scheme = Scheme(bits=bits, granularity=granularity, group=TABLE_BLOCK)
+    padded = width if bits == 8 else width + width % 2
+    levels, scales = np.zeros((rows, padded), np.int8), []
+    for start in range(0, rows, SLICE):
+        part = quantise(table[start : start + SLICE].T, scheme)
+        columns = part.levels.reshape(-1, part.levels.shape[-1])[:width]
+        levels[start : start + SLICE, :width] = columns.T
+        scales.append(part.scale.reshape(-1, part.levels.shape[-1]).T)
+    return levels, np.ascontiguousarray(np.concatenate(scales))
