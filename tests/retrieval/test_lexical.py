@@ -1,3 +1,4 @@
+import copy
 import json
 import subprocess
 import sys
@@ -379,3 +380,29 @@ def test_a_recipe_links_an_index_and_its_expander():
     writer, words = Written(), Lexical(LexicalConfig(expansion="writer"))
     assert list(link({"words": words, "writer": writer})) == ["writer", "words"]
     assert words.linked["expansion"] is writer
+
+
+@pytest.mark.parametrize("text", ["star", "moon", "matrix", "panda", "熊猫", "strek", "wars"])
+def test_an_updated_index_finds_what_a_new_one_finds(catalogue, text):
+    before = catalogue(["The Matrix", "Star Wars", "Star Trek", "A Star Is Born", "功夫熊猫"], likes=[1, 2, 3, 4, 5])
+    described = pl.DataFrame({"item": ["i1", "i4", "new"], "title": ["Moon", "Panda", "Star"]})
+    after, changed = before.with_items(described)
+    stage, fresh = Lexical().fit(before), Lexical().fit(after)
+    updated = copy.copy(stage)
+    updated.update(after, changed)
+    assert set(found(updated, text)) == set(found(fresh, text))
+    assert updated.suggest(text) == fresh.suggest(text)
+    assert found(stage, "wars") == [1]
+
+
+def test_an_index_is_updated_from_files_that_stay_as_they_are(catalogue, tmp_path):
+    before = catalogue(["The Matrix", "Star Wars"])
+    Lexical().fit(before).save(tmp_path)
+    files = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    stage = Lexical()
+    stage.restore(tmp_path, before)
+    for number in range(3):
+        before, changed = before.with_items(pl.DataFrame({"item": [f"new{number}"], "title": [f"Moon {number}"]}))
+        stage.update(before, changed)
+    assert sorted(found(stage, "moon")) == [2, 3, 4]
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == files

@@ -5,6 +5,7 @@ Fields: `all` (title, text, categories, the texts of all attributes, and what an
 words there are); `starts` (beginnings of the words of titles, for suggestions); `code` and `likes`.
 """
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -73,6 +74,39 @@ class Index:
         writer.commit()
         writer.wait_merging_threads()
         opened = cls(Path(folder), analyzer)
+        weakref.finalize(opened, shutil.rmtree, folder, ignore_errors=True)
+        return opened
+
+    def put(self, dataset: Dataset, analyzer: Analyzer, codes: Codes, expansions: pl.Series | None = None) -> "Index":
+        """Return an index in which some items are described anew or added; this one stays as it is.
+
+        The files of an index never change, so the two share all that is old: a change costs the time of the items
+        that changed, and, now and then, that of merging files.
+
+        Args:
+            dataset: the catalogue as it is now.
+            analyzer: as for `build`.
+            codes: which items changed, int32 [c].
+            expansions: as for `build`.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="twofold-index-"))
+        for file in self.folder.iterdir():
+            if file.match(LOCKS):
+                continue
+            if file.suffix == ".json":  # written anew by each commit
+                shutil.copyfile(file, folder / file.name)
+            else:
+                _link(file, folder / file.name)
+        index = tantivy.Index.open(str(folder))
+        _register(index, analyzer)
+        writer = index.writer(HEAP, num_threads=1)
+        for code in codes.tolist():
+            writer.delete_documents_by_term("code", code)
+        for document in _documents(dataset, analyzer, expansions, codes):
+            writer.add_document(document)
+        writer.commit()
+        writer.wait_merging_threads()
+        opened = Index(folder, analyzer)
         weakref.finalize(opened, shutil.rmtree, folder, ignore_errors=True)
         return opened
 
@@ -169,12 +203,25 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def _documents(dataset: Dataset, analyzer: Analyzer, expansions: pl.Series | None) -> Iterator[tantivy.Document]:
-    items, likes = dataset.items, dataset.item_counts
+def _link(file: Path, place: Path) -> None:
+    """Give a file a second name, or copy it where that cannot be."""
+    try:
+        os.link(file.resolve(), place)
+    except OSError:
+        shutil.copyfile(file, place)
+
+
+def _documents(
+    dataset: Dataset, analyzer: Analyzer, expansions: pl.Series | None, codes: Codes | None = None
+) -> Iterator[tantivy.Document]:
+    """Return what the index holds of items: of all, or of those with the given codes."""
+    rows = np.arange(len(dataset.items)) if codes is None else codes.astype(np.int64)
+    items, likes = dataset.items[rows], dataset.item_counts
+    expansions = None if expansions is None else expansions.gather(rows)
     attributes = attribute_columns(items)
     columns = [items[name].to_list() for name in ("title", "text", "categories", *attributes)]
     more = [None] * len(items) if expansions is None else expansions.to_list()
-    for code, (written, title, text, categories, *others) in enumerate(zip(more, *columns, strict=True)):
+    for code, written, title, text, categories, *others in zip(rows.tolist(), more, *columns, strict=True):
         titled = analyzer.document(title or "")
         grouped = analyzer.document(_joined(categories))
         attributed = analyzer.document("\n".join(map(_joined, others)))

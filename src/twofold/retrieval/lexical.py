@@ -153,8 +153,12 @@ class Lexical(Retriever):
         )
 
     def update(self, dataset: Dataset, changed: Codes) -> None:
-        """Index the catalogue anew."""
-        self.fit(dataset)
+        """Index what changed; words that only the older descriptions had stay known to the search for typos."""
+        writer: Expander | None = self.linked.get("expansion")
+        self._analyzer = Analyzer(self.config.language, chinese=self._analyzer.chinese)
+        self._index = self._index.put(dataset, self._analyzer, changed, writer.expansions if writer else None)
+        self._vocabulary = Vocabulary.of(self._index.words())
+        self._use(dataset)
 
     def score(self, batch: Batch, evidence: Evidence) -> SparseScores:
         """Return up to `hits` allowed items for each query; see `Retriever.score`."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -67,8 +68,13 @@ def create_app(settings: Settings, store: EventStore | None = None) -> Starlette
     ]
     middleware = [Middleware(_Secured)]
     if settings.origins:
-        allowed = {"allow_origins": list(settings.origins), "allow_methods": ["GET", "POST"]}
-        middleware.append(Middleware(CORSMiddleware, **allowed, allow_headers=["Authorization", "Content-Type"]))
+        cross = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+        middleware.append(cross)
     app = Starlette(
         routes=routes,
         middleware=middleware,
@@ -81,7 +87,7 @@ def create_app(settings: Settings, store: EventStore | None = None) -> Starlette
 
 def _endpoint(operation: Operation) -> Endpoint:
     """Return what answers the requests for an operation, however they end."""
-    decoder = None if operation.asks is None else msgspec.json.Decoder(operation.asks)
+    decoder: msgspec.json.Decoder[Any] | None = None if operation.asks is None else msgspec.json.Decoder(operation.asks)
 
     async def answer(request: Request) -> Response:
         server: Server = request.app.state.server

@@ -5,6 +5,7 @@ A key is 256 random bits, so a plain SHA-256 of it cannot be guessed back, and n
 
 import hashlib
 import hmac
+import math
 import os
 import secrets
 import tempfile
@@ -89,17 +90,17 @@ def read_keys(path: Path) -> list[Key]:
     return keys
 
 
-def add_key(path: Path, name: str, role: Role, rate: float = 50.0) -> str:
+def add_key(path: Path, name: str, role: str, rate: float = 50.0) -> str:
     """Make a key, put its hash into a file, and return the key, which is shown nowhere else.
 
     Raises:
         ConfigError: there is a key of that name, or an option is out of range.
     """
+    if role not in ROLES or not (0 < rate < math.inf) or not name:
+        raise ConfigError(f"a key wants a name, a role ({', '.join(ROLES)}) and a rate above 0; mend that.")
     keys = read_keys(path) if path.exists() else []
     if any(key.name == name for key in keys):
         raise ConfigError(f"there is a key {name!r} already; remove it first, or give another name.")
-    if role not in ROLES or rate <= 0 or not name:
-        raise ConfigError(f"a key wants a name, a role ({', '.join(ROLES)}) and a rate above 0; mend that.")
     token = f"tf_{secrets.token_urlsafe(32)}"
     _write(path, [*keys, Key(name=name, role=role, sha256=_digest(token), rate=rate)])
     return token

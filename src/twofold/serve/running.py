@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from twofold.core.errors import ConfigError
@@ -76,7 +76,7 @@ def _bind(settings: Settings) -> socket.socket:
     return bound
 
 
-class _Guarded(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  chosen when it is imported
+class _Guarded(HttpToolsProtocol):
     """HTTP whose requests must come with their heads in time."""
 
     _cut: asyncio.TimerHandle | None = None

@@ -119,7 +119,7 @@ class Server:
         self.metrics.together.observe(len(queries))
         try:
             return pipeline.run_many(queries)
-        except TwofoldError as error:
+        except Exception as error:
             if len(queries) == 1:
                 return [error]
             return [answer for query in queries for answer in self._answer([query])]  # only the wrong ones fail

@@ -1,0 +1,339 @@
+"""`Client` and `AsyncClient`: the API as Python, with the types of its answers."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx2
+
+from twofold.core.event import Event
+from twofold.core.ids import Id
+from twofold.core.slate import Slate
+from twofold.serve import calls, wire
+from twofold.serve.calls import ApiError, Call
+
+__all__ = ["ApiError", "AsyncClient", "Client"]
+
+
+class Client:
+    """Asks a server; it may be shared by threads.
+
+    Args:
+        url: where the server is, as http://127.0.0.1:8000.
+        key: an API key, where the server has any.
+        timeout: seconds to wait for an answer.
+        transport: how requests travel; by default over the network.
+    """
+
+    def __init__(
+        self, url: str, *, key: str | None = None, timeout: float = 10.0, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(
+            base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def search(
+        self,
+        text: str,
+        *,
+        user: Id | None = None,
+        history: Sequence[Id] = (),
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = True,
+    ) -> Slate:
+        """Find items by words; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            self._do(
+                calls.search(text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+            ).slate,
+        )
+
+    def recommend(
+        self,
+        user: Id | None = None,
+        *,
+        history: Sequence[Id] = (),
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = False,
+    ) -> Slate:
+        """Recommend items to a user, known or new; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            self._do(
+                calls.recommend(user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+            ).slate,
+        )
+
+    def similar(
+        self,
+        items: Sequence[Id],
+        *,
+        user: Id | None = None,
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = True,
+    ) -> Slate:
+        """Find items like the given ones; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            self._do(calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat)).slate,
+        )
+
+    def trending(self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()) -> Slate:
+        """Say what many people like now."""
+        return cast("Slate", self._do(calls.trending(k=k, filters=filters, exclude=exclude)).slate)
+
+    def suggest(self, text: str, k: int = 8) -> list[str]:
+        """Complete what is being typed to titles."""
+        return cast("list[str]", self._do(calls.suggest(text, k)).titles)
+
+    def explain(
+        self,
+        item: Id,
+        *,
+        text: str | None = None,
+        user: Id | None = None,
+        history: Sequence[Id] = (),
+        items: Sequence[Id] = (),
+    ) -> wire.Explanation:
+        """Say what each retriever thinks of an item for a question, and because of what."""
+        return cast(
+            "wire.Explanation", self._do(calls.explain(item, text=text, user=user, history=history, items=items))
+        )
+
+    def record(self, *events: Event) -> list[str]:
+        """Store what people did, all or nothing, and return the ids; an event that is sent again changes nothing."""
+        return cast("list[str]", self._do(calls.record(events)).ids)
+
+    def put_item(self, item: Id, attributes: Mapping[str, Any], *, available: bool = True) -> None:
+        """Add an item, or say what is new about one; it is found within a second."""
+        self._do(calls.put_item(item, attributes, available))
+
+    def remove_item(self, item: Id) -> None:
+        """Take an item off every path."""
+        self._do(calls.remove("items", item))
+
+    def item(self, item: Id) -> wire.Item:
+        """Return what is known of an item."""
+        return cast("wire.Item", self._do(calls.show("items", item, wire.Item)))
+
+    def put_user(self, user: Id, attributes: Mapping[str, Any]) -> None:
+        """Add a user, or say what is new about one."""
+        self._do(calls.put_user(user, attributes))
+
+    def remove_user(self, user: Id) -> None:
+        """Forget what a user did and what is said of them."""
+        self._do(calls.remove("users", user))
+
+    def user(self, user: Id) -> wire.User:
+        """Return what is known of a user."""
+        return cast("wire.User", self._do(calls.show("users", user, wire.User)))
+
+    def health(self) -> wire.Health:
+        """Return how the server is."""
+        return cast("wire.Health", self._do(calls.health()))
+
+    def _do(self, call: Call) -> Any:
+        """Send a request and return its answer.
+
+        Raises:
+            ApiError: there is none, or the server cannot be reached.
+        """
+        try:
+            response = self._http.request(**call.request())
+        except httpx2.TransportError as error:
+            raise unreachable(self._http.base_url, error) from error
+        return call.read(response)
+
+
+class AsyncClient:
+    """Asks a server, without blocking the event loop; it may be shared by tasks.
+
+    Args:
+        url: where the server is, as http://127.0.0.1:8000.
+        key: an API key, where the server has any.
+        timeout: seconds to wait for an answer.
+        transport: how requests travel; by default over the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float = 10.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.AsyncClient(
+            base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def search(
+        self,
+        text: str,
+        *,
+        user: Id | None = None,
+        history: Sequence[Id] = (),
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = True,
+    ) -> Slate:
+        """Find items by words; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            (
+                await self._do(
+                    calls.search(text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                )
+            ).slate,
+        )
+
+    async def recommend(
+        self,
+        user: Id | None = None,
+        *,
+        history: Sequence[Id] = (),
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = False,
+    ) -> Slate:
+        """Recommend items to a user, known or new; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            (
+                await self._do(
+                    calls.recommend(user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                )
+            ).slate,
+        )
+
+    async def similar(
+        self,
+        items: Sequence[Id],
+        *,
+        user: Id | None = None,
+        k: int = 10,
+        filters: Mapping[str, Any] | None = None,
+        exclude: Sequence[Id] = (),
+        repeat: bool = True,
+    ) -> Slate:
+        """Find items like the given ones; see `Query` for the arguments."""
+        return cast(
+            "Slate",
+            (
+                await self._do(calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat))
+            ).slate,
+        )
+
+    async def trending(
+        self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()
+    ) -> Slate:
+        """Say what many people like now."""
+        return cast("Slate", (await self._do(calls.trending(k=k, filters=filters, exclude=exclude))).slate)
+
+    async def suggest(self, text: str, k: int = 8) -> list[str]:
+        """Complete what is being typed to titles."""
+        return cast("list[str]", (await self._do(calls.suggest(text, k))).titles)
+
+    async def explain(
+        self,
+        item: Id,
+        *,
+        text: str | None = None,
+        user: Id | None = None,
+        history: Sequence[Id] = (),
+        items: Sequence[Id] = (),
+    ) -> wire.Explanation:
+        """Say what each retriever thinks of an item for a question, and because of what."""
+        return cast(
+            "wire.Explanation",
+            (await self._do(calls.explain(item, text=text, user=user, history=history, items=items))),
+        )
+
+    async def record(self, *events: Event) -> list[str]:
+        """Store what people did, all or nothing, and return the ids; an event that is sent again changes nothing."""
+        return cast("list[str]", (await self._do(calls.record(events))).ids)
+
+    async def put_item(self, item: Id, attributes: Mapping[str, Any], *, available: bool = True) -> None:
+        """Add an item, or say what is new about one; it is found within a second."""
+        await self._do(calls.put_item(item, attributes, available))
+
+    async def remove_item(self, item: Id) -> None:
+        """Take an item off every path."""
+        await self._do(calls.remove("items", item))
+
+    async def item(self, item: Id) -> wire.Item:
+        """Return what is known of an item."""
+        return cast("wire.Item", (await self._do(calls.show("items", item, wire.Item))))
+
+    async def put_user(self, user: Id, attributes: Mapping[str, Any]) -> None:
+        """Add a user, or say what is new about one."""
+        await self._do(calls.put_user(user, attributes))
+
+    async def remove_user(self, user: Id) -> None:
+        """Forget what a user did and what is said of them."""
+        await self._do(calls.remove("users", user))
+
+    async def user(self, user: Id) -> wire.User:
+        """Return what is known of a user."""
+        return cast("wire.User", (await self._do(calls.show("users", user, wire.User))))
+
+    async def health(self) -> wire.Health:
+        """Return how the server is."""
+        return cast("wire.Health", (await self._do(calls.health())))
+
+    async def _do(self, call: Call) -> Any:
+        """Send a request and return its answer.
+
+        Raises:
+            ApiError: there is none, or the server cannot be reached.
+        """
+        try:
+            response = await self._http.request(**call.request())
+        except httpx2.TransportError as error:
+            raise unreachable(self._http.base_url, error) from error
+        return call.read(response)
+
+
+def unreachable(url: object, error: Exception) -> ApiError:
+    """Return the error for a server that does not answer."""
+    return ApiError(0, f"{url} does not answer ({type(error).__name__}); check that the server runs there.")
+
+
+def _secured(url: str) -> bool:
+    """Return whether certificates are wanted; reading them takes long, and plain HTTP has none."""
+    return not url.startswith("http://")

@@ -1,0 +1,90 @@
+"""Whatever is thrown at the API, it answers with sense: never a 5xx, never a trace of itself."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.serve.conftest import Caller
+
+from twofold.serve.operations import OPERATIONS, Operation
+
+HOSTILE = st.sampled_from(
+    ["", "'; DROP TABLE events; --", "../../etc/passwd", "\x00", "{{7*7}}", "$(id)", "<script>", "a" * 300, "\ud800",
+     "墨", 'title:"x" AND (', "* OR *", "\u202e", "%00", "-1", "9" * 30, "nan", "item", "title", "min"]
+)  # fmt: skip
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**63, -(2**63), 10**400, 0, -1])
+    | st.floats()
+    | st.text(max_size=6)
+    | HOSTILE
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4) | HOSTILE, inner, max_size=4),
+)
+FILTERS = st.dictionaries(
+    st.sampled_from(["title", "text", "categories", "year", "price", "item", "nope"]),
+    SCALARS
+    | st.lists(SCALARS, max_size=3)
+    | st.dictionaries(st.sampled_from(["min", "max", "x"]), SCALARS, max_size=2),
+    max_size=2,
+)
+PLAIN = {
+    "k": st.integers(1, 100) | SCALARS,
+    "text": st.text(max_size=20) | HOSTILE,
+    "filters": FILTERS,
+    "user": SCALARS,
+    "history": st.lists(SCALARS, max_size=3),
+    "items": st.lists(HOSTILE | st.integers(), min_size=1, max_size=3),
+    "exclude": st.lists(SCALARS, max_size=3),
+    "item": HOSTILE | st.integers(),
+    "kind": st.sampled_from(["click", "rating", "dislike", "item"]),
+    "value": SCALARS,
+    "timestamp": st.integers() | st.none(),
+    "id": HOSTILE,
+    "slate": HOSTILE,
+    "attributes": st.dictionaries(st.sampled_from(["title", "categories", "year", "price", "nope"]), JSON, max_size=3),
+    "available": st.booleans(),
+}
+
+
+def bodies(operation: Operation) -> st.SearchStrategy[Any]:
+    """Bodies that are near to what an operation takes, and some that are not."""
+    names = getattr(operation.asks, "__struct_fields__", ())
+    near = st.fixed_dictionaries({}, optional={name: PLAIN.get(name, JSON) for name in names})
+    if "events" in names:
+        one = st.fixed_dictionaries({name: PLAIN[name] for name in ("kind", "item", "user", "value")})
+        near = st.fixed_dictionaries({"events": st.lists(one, max_size=3)})
+    return near | near | near | JSON
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_no_request_makes_the_server_fail(steady: Caller, operation: Operation) -> None:
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(bodies(operation), HOSTILE)
+    def throw(body: Any, id_: str) -> None:
+        path = operation.path.replace("{id}", json.dumps(id_)[1:-1].replace("\\", "%5c").replace("?", "%3f"))
+        more: dict[str, Any] = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
+        if operation.method == "GET":
+            asked = body.items() if isinstance(body, dict) else ()
+            more = {"params": {name: str(value).encode(errors="replace") for name, value in asked if name.isascii()}}
+        answer = steady(operation.method, path, **more)
+        assert answer.status_code < 500, answer.text
+        assert "Traceback" not in answer.text
+        if answer.status_code >= 400:
+            assert answer.json()["detail"].rstrip().endswith((".", "!")), answer.text
+
+    throw()
+    assert steady("GET", "/health").json()["trouble"] is None
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=40))
+def test_bytes_that_are_no_json_are_refused(steady: Caller, content: bytes) -> None:
+    answer = steady("POST", "/recommend", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (200, 400, 422)
