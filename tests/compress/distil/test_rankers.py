@@ -93,12 +93,12 @@ def test_a_small_model_learns_soft_labels_over_items():
     histories = rng.normal(size=(200, 6)).astype(np.float32)
     teacher = histories @ rng.normal(size=(6, 12)).astype(np.float32)
     items, said = top_items(teacher, 5)
-    student = torch.nn.Linear(6, 12)
 
     class Named(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.inner = student
+            self.inner = torch.nn.Linear(6, 12)
+            torch.nn.init.zeros_(self.inner.weight)
 
         def forward(self, histories):
             return self.inner(histories)
@@ -111,8 +111,8 @@ def test_a_small_model_learns_soft_labels_over_items():
 
     examples = Arrays({"histories": histories})
     task = DistilTask(Named(), examples, [items, said], loss, held=np.arange(40), quality=best)
-    report = train(task, Training(epochs=30, lr=0.03), seed=0)
-    assert report.quality > 0.7
+    report = train(task, Training(epochs=40, lr=0.1, evaluate_every=40), seed=0)
+    assert report.quality > 0.6
     assert outputs(task.module, examples, np.arange(3)).shape == (3, 12)
 
 

@@ -4,9 +4,10 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from twofold.compress.distil import Distil, Lesson, Static, distil, open_graph, save_static, static_student, table_graph
+from twofold.compress.distil import Distil, Lesson, Static, distil, save_static, static_student, table_graph
 from twofold.compress.distil.static import token_weights
 from twofold.core.errors import ConfigError, DataError
+from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.train import Training
 
 from .conftest import WORDS, make_reader, network
@@ -81,15 +82,16 @@ def test_eight_bits_take_a_quarter():
     assert not back[5].any()
 
 
-def test_a_folder_is_written_for_serving(student, tmp_path):
-    reader = make_reader(max_tokens=12)
-    save_static(student.folded(), reader, tmp_path / "rung")
-    assert sorted(file.name for file in (tmp_path / "rung").rglob("*.*")) == ["model.onnx", "tokenizer.json"]
-    ids = np.array(make_reader()(["a b c"]))
-    found = open_graph(tmp_path / "rung/onnx/model.onnx", threads=1)(
-        {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-    )
-    np.testing.assert_allclose(np.linalg.norm(found), 1, rtol=1e-5)
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_folder_is_a_text_encoders(student, tmp_path, int8):
+    save_static(student.folded(), make_reader(max_tokens=12), tmp_path / "rung", int8=int8)
+    encoder = OnnxEncoder(tmp_path / "rung", threads=1)
+    found = encoder.encode(["a b c", "", "zzz yyy", "a " * 10_000, "a b c zzz"])
+    assert encoder.dimensions == 8
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 0, 1, 1], rtol=1e-5)
+    np.testing.assert_allclose(found[0], found[4], atol=1e-6)  # an unknown word changes nothing
+    rows = student.folded()[4:7].sum(axis=0)
+    assert found[0] @ rows / np.linalg.norm(rows) > 0.999
 
 
 def test_tables_that_do_not_fit_are_refused(student, tmp_path):

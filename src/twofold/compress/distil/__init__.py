@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.compress.distil.agreement import check_collapse, likeness, mean_cosine, neighbour_overlap, principal
 from twofold.compress.distil.examples import Arrays, Examples, Feed, Reader, Texts, Triples, texts_of
-from twofold.compress.distil.options import Distil
+from twofold.compress.distil.options import Distil, Static
 from twofold.compress.distil.ranker import SmallRanker
 from twofold.compress.distil.teacher import Network, open_graph, outputs_of, top_items
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from twofold.compress.distil.graph import save_static, table_graph
     from twofold.compress.distil.margins import margin_task
     from twofold.compress.distil.narrow import narrower, strongest
-    from twofold.compress.distil.static import Static, StaticStudent, static_student
+    from twofold.compress.distil.static import StaticStudent, static_student
     from twofold.compress.distil.students import TextVectors, fewer_layers, spread
     from twofold.compress.distil.task import DistilTask, outputs
 
@@ -77,7 +77,7 @@ MODULES = {
     "graph": ("save_static", "table_graph"),
     "margins": ("margin_task",),
     "narrow": ("narrower", "strongest"),
-    "static": ("Static", "StaticStudent", "static_student"),
+    "static": ("StaticStudent", "static_student"),
     "students": ("TextVectors", "fewer_layers", "spread"),
     "task": ("DistilTask", "outputs"),
 }

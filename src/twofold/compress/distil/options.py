@@ -1,11 +1,13 @@
-"""`Distil`: how a student learns from a teacher. Free of torch, so that recipes are read without it."""
+"""`Distil`, `Static`: how a student begins and learns. Free of torch, so that recipes are read without it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from twofold.train.options import Training
 
-__all__ = ["Distil"]
+__all__ = ["Distil", "Static", "Weighting"]
+
+Weighting = Literal["sif", "zipf", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +56,20 @@ class Distil:
             raise ValueError("distilling by layers computes whole batches; set part = 0 or leave layers out.")
         if len({ours for ours, _ in self.layers}) < len(self.layers):
             raise ValueError("each layer of the student can learn from one layer of the teacher only.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static:
+    """How a static student begins."""
+
+    dimensions: int = 256
+    """Length of its vectors; 0 for the teacher's own, in the teacher's own space."""
+    weighting: Weighting = "sif"
+    """`sif` weighs a token by `a / (a + share)` of the texts' tokens, `zipf` by `log(1 + rank)` in the tokenizer's
+    table, which is ordered by frequency where the tokenizer was made so."""
+    rare: float = 1e-3
+    """a of `sif`: the share at which a token counts half."""
+
+    def __post_init__(self) -> None:
+        if self.dimensions < 0 or self.rare <= 0:
+            raise ValueError("a static student wants dimensions of 0 or more and rare above 0.")

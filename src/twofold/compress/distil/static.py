@@ -1,9 +1,7 @@
 """The static student: a table of token vectors, a text is their weighted mean. Legend: v tokens. Needs torch."""
 
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,31 +10,13 @@ from torch.nn import functional
 
 from twofold.compress.distil.agreement import principal
 from twofold.compress.distil.examples import Reader, Texts
+from twofold.compress.distil.options import Static
 from twofold.compress.distil.teacher import Network, outputs_of
 from twofold.core.errors import ConfigError, DataError
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
 
-__all__ = ["Static", "StaticStudent", "static_student", "token_weights"]
-
-Weighting = Literal["sif", "zipf", "none"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Static:
-    """How a static student begins."""
-
-    dimensions: int = 256
-    """Length of its vectors; 0 for the teacher's own, in the teacher's own space."""
-    weighting: Weighting = "sif"
-    """`sif` weighs a token by `a / (a + share)` of the texts' tokens, `zipf` by `log(1 + rank)` in the tokenizer's
-    table, which is ordered by frequency where the tokenizer was made so."""
-    rare: float = 1e-3
-    """a of `sif`: the share at which a token counts half."""
-
-    def __post_init__(self) -> None:
-        if self.dimensions < 0 or self.rare <= 0:
-            raise ValueError("a static student wants dimensions of 0 or more and rare above 0.")
+__all__ = ["StaticStudent", "static_student", "token_weights"]
 
 
 class StaticStudent(nn.Module):
