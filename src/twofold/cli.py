@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from twofold.core.config import build
-from twofold.core.errors import DataError, TwofoldError
+from twofold.core.errors import DataError, TwofoldError, needed_for
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.recipe import Recipe
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data before fitting.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+keys_app = typer.Typer(help="API keys of a server.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 out = Console()
 err = Console(stderr=True)
@@ -65,6 +67,8 @@ SHOWN = ("ndcg@10", "hr@10", "coverage@10")
 SHORT = {"fit seconds": "fit s", "ms a query": "ms"}
 """What a terminal of 80 columns has room for."""
 DEFAULT_ARTIFACT = Path("runs/artifact")
+CurrentLink = Annotated[Path, typer.Option("--link", help="The link that servers follow.")]
+KeysFile = Annotated[Path, typer.Option("--file", help="The file of API keys.")]
 
 
 @app.command()
@@ -199,6 +203,76 @@ def demo(
         _print_slate(slate, title)
     out.print(f"artifact: {result.artifact}\nreport:   {result.report}")
     out.print(f"ask more: {sys.argv[0]} search 'space adventure' -a {result.artifact}", markup=False)
+
+
+@app.command()
+def serve(
+    artifact: Annotated[Path, typer.Argument(help="A fitted pipeline, or the link that `promote` sets.")],
+    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's want --keys.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    events: Annotated[Path | None, typer.Option(help="The event store; by default events.db beside ARTIFACT.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="The file of API keys; see `twofold keys`.")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Pages of this origin may call, as https://shop.example; may be repeated.")
+    ] = None,
+) -> None:
+    """Answer over HTTP, and learn from what people do at once."""
+    with needed_for("the server", "serve"):
+        from twofold.serve.running import run_server  # noqa: PLC0415
+        from twofold.serve.settings import Settings  # noqa: PLC0415
+
+    settings = Settings(
+        artifact=artifact,
+        events=events or artifact.parent / "events.db",
+        host=host,
+        port=port,
+        workers=workers,
+        keys=keys,
+        origins=tuple(origin or ()),
+    )
+    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; {url}/docs says what it answers"))
+
+
+@app.command()
+def promote(artifact: ArtifactPath = DEFAULT_ARTIFACT, link: CurrentLink = Path("runs/current")) -> None:
+    """Let servers that follow a link answer with another artifact."""
+    from twofold.serve.promotion import promote as point  # noqa: PLC0415
+
+    out.print(f"{link} leads to {point(artifact, link).folder}", markup=False)
+
+
+@app.command()
+def rollback(link: CurrentLink = Path("runs/current")) -> None:
+    """Let servers that follow a link answer with the artifact before."""
+    from twofold.serve.promotion import rollback as point_back  # noqa: PLC0415
+
+    out.print(f"{link} leads to {point_back(link).folder}", markup=False)
+
+
+@keys_app.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    role: Annotated[str, typer.Option(help="read asks; event also reports events; admin may do everything.")] = "read",
+    rate: Annotated[float, typer.Option(help="Requests a second.")] = 50.0,
+    file: KeysFile = Path("keys.json"),
+) -> None:
+    """Make an API key and print it; only its hash is kept."""
+    from twofold.serve.keys import add_key as make  # noqa: PLC0415
+
+    sys.stdout.write(f"{make(file, name, role, rate)}\n")
+
+
+@keys_app.command("remove")
+def remove_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")], file: KeysFile = Path("keys.json")
+) -> None:
+    """Take an API key away; servers that run know it until they start anew."""
+    from twofold.serve.keys import remove_key as forget  # noqa: PLC0415
+
+    forget(file, name)
 
 
 def main() -> NoReturn:
