@@ -99,25 +99,33 @@ def weight_of(model: onnx.ModelProto) -> dict[str, str]:
 def check_interface(parent: bytes | onnx.ModelProto, child: onnx.ModelProto) -> None:
     """Check that a step left inputs, outputs and the axes that may have any length as they were.
 
+    An output's axis counts as free where it is the first, or is named like one of an input; others, such as the length
+    of vectors, may only have been unknown.
+
     Raises:
         ConfigError: one is missing, or an axis that was free is fixed.
     """
     before = onnx.load_model_from_string(parent) if isinstance(parent, bytes) else parent
+    names: set[str] = set()
     for kind in ("input", "output"):
         old, new = _axes(getattr(before.graph, kind)), _axes(getattr(child.graph, kind))
+        if kind == "input":
+            names = {axis for axes in old.values() for axis in axes if isinstance(axis, str) and axis}
         for name, axes in old.items():
             if name not in new:
                 raise ConfigError(f"the {kind} {name!r} was lost in quantisation; report the model.")
             for place, (was, now) in enumerate(zip(axes, new[name], strict=False)):
-                if was is None and now is not None:
+                free = isinstance(was, str) and (kind == "input" or place == 0 or was in names)
+                if free and isinstance(now, int):
                     raise ConfigError(f"axis {place} of the {kind} {name!r} was free and is fixed to {now}; report it.")
 
 
-def _axes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, list[int | None]]:
-    """Return the length of each axis by name; None where it may be any."""
+def _axes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, list[int | str]]:
+    """Return the length of each axis by name; its own name, or "", where it may be any."""
     return {
         value.name: [
-            axis.dim_value if axis.HasField("dim_value") else None for axis in value.type.tensor_type.shape.dim
+            axis.dim_value if axis.HasField("dim_value") else axis.dim_param
+            for axis in value.type.tensor_type.shape.dim
         ]
         for value in values
     }
