@@ -186,6 +186,8 @@ def test_a_killed_distillation_goes_on_to_the_same_weights(world, tmp_path):
     distil(again, lesson_of(world), options, seed=0, checkpoint=tmp_path / "at")
     rows = np.arange(5)
     np.testing.assert_array_equal(outputs(again, world.texts, rows), outputs(whole, world.texts, rows))
+    with pytest.raises(ArtifactError, match="another vectors"):
+        distil(half(world), lesson_of(world, vectors=-world.vectors), options, seed=0, checkpoint=tmp_path / "at")
     with pytest.raises(ArtifactError, match="distil"):
         distil(half(world), lesson_of(world), replace(options, relation=0.5), seed=0, checkpoint=tmp_path / "at")
 

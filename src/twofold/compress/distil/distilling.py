@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,8 @@ def distil(
     task = vector_task(student, lesson, options, seed=seed)
     held = task.held
     before = neighbour_overlap(outputs(student, task.examples, held), lesson.vectors[held]) if len(held) else None
-    owner = {"distil": asdict(options), "examples": task.examples.fingerprint(), **(about or {})}
+    said = sha256(np.ascontiguousarray(lesson.vectors)).hexdigest()
+    owner = {"distil": asdict(options), "examples": task.examples.fingerprint(), "vectors": said, **(about or {})}
     report = train(
         task if around is None else around(task),
         options.training,
