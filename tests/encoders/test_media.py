@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from twofold.core.errors import ConfigError
-from twofold.encoders.media import Media, MediaReport, UnreadableError, decoded
+from twofold.encoders.media import Media, MediaReport, UnreadableError
 
 
 def items(*names: str | None) -> pl.DataFrame:
@@ -56,7 +56,6 @@ def test_what_cannot_be_decoded_is_set_aside(tmp_path: Path) -> None:
     assert list(media.read(items("a", None), decode)) == []
     assert reasons(media) == {"a": "it is A"}
     assert media.report.missing == 1
-    assert list(decoded([b"A"], decode)) == []
 
 
 def test_a_report_comes_back(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from twofold.core import Dataset, Histories
 from twofold.data import Simulation, simulate
+from twofold.encoders.text.finetune import FineTune
+from twofold.flows import shipped_recipe
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +20,13 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def small_demo(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a demo without data and network simulate the small catalogue."""
+    """Let a demo without data and network simulate the small catalogue, and learn from it but briefly."""
     monkeypatch.setattr("twofold.flows.obtain.simulate", lambda: (dataset, None))
+    monkeypatch.setattr("twofold.flows.demo.FINETUNE", FineTune(steps=1, batch_size=4, held_out_most=10))
+    recipe = shipped_recipe("language")
+    brief = recipe.retrieve["sequential"] | {"training": {"epochs": 1}}
+    brief_recipe = replace(recipe, retrieve={**recipe.retrieve, "sequential": brief})
+    monkeypatch.setattr("twofold.flows.demo.shipped_recipe", lambda _: brief_recipe)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ def test_the_demo_leaves_a_measured_artifact_and_a_report(tmp_path: Path) -> Non
     told: set[str] = set()
     result = run_demo(None, tmp_path / "demo", say=said.append, progress=lambda what, *_: told.add(what))
     assert "simulated" in said[0]
+    assert any("fine-tuned, steps: 1; held-out quality" in line for line in said)
+    assert (tmp_path / "demo" / "encoder" / "model.safetensors").exists()
     assert len(result.slates) == 4
     assert all(len(slate) == 5 or slate.shortfall for slate in result.slates.values())
     page = result.report.read_text(encoding="utf-8")

@@ -1,17 +1,22 @@
 """Files that items name, such as their photographs: found inside one folder, read, and counted where they fail."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
+import numpy as np
 import polars as pl
 
-from twofold.core.errors import ConfigError, DataError
+from twofold.core.dataset import Dataset
+from twofold.core.errors import ConfigError, DataError, needed_for
 from twofold.core.ids import Id
+from twofold.core.scores import Floats
+from twofold.core.stage import Encoder, Modality
 
-__all__ = ["Media", "MediaReport", "Refused", "UnreadableError", "decoded"]
+__all__ = ["Media", "MediaEncoder", "MediaReport", "Refused", "UnreadableError"]
 
 T = TypeVar("T")
 REPORT = "media.json"
@@ -122,10 +127,89 @@ class Media:
         return content
 
 
-def decoded(values: Sequence[bytes], decode: Callable[[bytes], T]) -> Iterator[tuple[int, T]]:
-    """Yield the position and the decoded content of what can be read; the rest is passed over."""
-    for row, value in enumerate(values):
-        try:
-            yield row, decode(value)
-        except UnreadableError:
-            continue
+class MediaEncoder(Encoder):
+    """Encodes items by the files that they name, with a network that is taken as it comes.
+
+    Items without a file, and those whose file cannot be used, get zeros; `report` says which. `config` names the
+    `column` with the files and the `folder` where they lie.
+    """
+
+    vectors: Floats
+    report: MediaReport
+    """What came of the items' files, at `fit` or at the last `update`."""
+
+    def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
+        """Encode the items' files.
+
+        Raises:
+            ConfigError: the folder is missing, or the network's weights are not what they should be.
+            MissingExtraError: torch or the package with the weights is not installed.
+        """
+        media = self._media()
+        with needed_for(f"fitting {type(self).__name__}", "train"):
+            self.load_network()
+        features = self._seen(media, dataset.items)
+        self.learn(features)
+        self.vectors = self.finish(features)
+        return self
+
+    @abstractmethod
+    def load_network(self) -> None:
+        """Read the network's weights and make it ready to run; may need torch."""
+
+    @abstractmethod
+    def decode(self, content: bytes) -> Any:
+        """Return what the network takes from a file's content.
+
+        Raises:
+            UnreadableError: it cannot be used.
+        """
+
+    @abstractmethod
+    def features(self, decoded: Iterable[tuple[int, Any]], size: int) -> Floats:
+        """Return what the network makes of decoded files, float32 [size, d]; rows that do not come are 0."""
+
+    def learn(self, features: Floats) -> None:
+        """Learn from the catalogue's features what `finish` needs."""
+
+    def finish(self, features: Floats) -> Floats:
+        """Return vectors for features."""
+        return features
+
+    def learns_log(self) -> bool:
+        """See `Stage.learns_log`: it looks at the catalogue alone."""
+        return False
+
+    def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
+        """Return the vectors of files' contents; one that cannot be read gets zeros."""
+        return self.finish(self.features(self._decoded(values), len(values)))
+
+    def encode_items(self, items: pl.DataFrame) -> Floats:
+        """Return the vectors of items by their files; `report` says what came of them."""
+        return self.finish(self._seen(self._media(), items))
+
+    def save(self, folder: Path) -> None:
+        """Write vectors and report."""
+        np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
+        self.report.save(folder)
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read what `save` wrote; needs neither torch nor the weights' package."""
+        self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        self.report = MediaReport.load(folder)
+
+    def _media(self) -> Media:
+        return Media(self.config.column, self.config.folder)
+
+    def _seen(self, media: Media, items: pl.DataFrame) -> Floats:
+        features = self.features(media.read(items, self.decode), len(items))
+        self.report = media.report
+        return features
+
+    def _decoded(self, values: Sequence[bytes]) -> Iterator[tuple[int, Any]]:
+        """Yield the position and the decoded content of what can be read; the rest is passed over."""
+        for row, value in enumerate(values):
+            try:
+                yield row, self.decode(value)
+            except UnreadableError:
+                continue

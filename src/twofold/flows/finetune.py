@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twofold.core.dataset import Dataset
+from twofold.core.errors import needed_for
 from twofold.core.stage import Progress
 from twofold.encoders.text.finetune import FineTune, finetune
 from twofold.encoders.text.pairs import MINED, Search, pairs_of, search_with
@@ -48,7 +49,8 @@ def finetune_encoder(
         DataError: there is nothing to learn from.
         MissingExtraError: a package for training is not installed.
     """
-    from twofold.encoders.text.model import load_model, save_model  # noqa: PLC0415  torch is for fitting only
+    with needed_for("fine-tuning", "train"):
+        from twofold.encoders.text.model import load_model, save_model  # noqa: PLC0415  torch is for fitting only
 
     search = lexical_search(dataset) if options.hard and options.queries and len(dataset.queries) else None
     pairs = pairs_of(dataset, options, rng=np.random.default_rng(rng), search=search)

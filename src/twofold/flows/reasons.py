@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from twofold.core.errors import MissingExtraError
+from twofold.core.errors import needed_for
 from twofold.core.ids import Codes, Id
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Evidence, Query
@@ -63,12 +63,8 @@ class Reasoner:
             ConfigError: there is no such model.
             MissingExtraError: torch, transformers or the model's package is not installed.
         """
-        try:
+        with needed_for("a written reason", "train"):
             from twofold.encoders.generate.model import Generator  # noqa: PLC0415  torch is a training dependency
-        except ImportError as error:
-            raise MissingExtraError(
-                f"a written reason needs the package {error.name!r}; install it with `pip install 'twofold[train]'`."
-            ) from error
         return cls(pipeline, Generator.load(model), sampling)
 
     def explain(self, query: Query, slate: Slate, *, seed: int = 0) -> list[Reason]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import MissingExtraError
+from twofold.core.errors import needed_for
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 from twofold.models.recommender import like_matrix, recency_weights
@@ -102,12 +102,8 @@ class TwoTower(VectorRecommender):
             DataError: nobody has two likes.
             MissingExtraError: torch is not installed.
         """
-        try:
+        with needed_for("fitting two towers", "train"):
             from twofold.models.towers import fit_towers  # noqa: PLC0415  torch is for training only
-        except ImportError as error:
-            raise MissingExtraError(
-                f"two towers are trained with {error.name!r}; install it with `pip install 'twofold[train]'`."
-            ) from error
         touched, log, content = self._compact(dataset.with_log(dataset.log.likes()))
         weights, self.report = fit_towers(
             self.config,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from twofold.core import Batch, Candidates, Dataset, Encoder, Evidence, Ranker, Retriever
-from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.core.errors import ConfigError, needed_for
 from twofold.core.ids import Codes
 from twofold.core.scores import Floats
 from twofold.core.stage import Stage
@@ -129,15 +129,10 @@ class CrossEncoder(Ranker):
             DataError: there is neither a search with an answer nor an item with a title and a text.
             MissingExtraError: a package for training is not installed.
         """
-        try:
+        with needed_for("fitting a cross-encoder", "train"):
             from twofold.ranking.learning import ListTask  # noqa: PLC0415  torch is for fitting only
             from twofold.ranking.pair_model import PairModel, export, freeze, load_encoder  # noqa: PLC0415
             from twofold.train import train  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingExtraError(
-                f"fitting a cross-encoder needs the package {error.name!r}; install it with "
-                "`pip install 'twofold[train]'`."
-            ) from error
         config, rng = self.config, np.random.default_rng(rng)
         folder = self._start()
         searches, held_out = self._searches(dataset, rng)

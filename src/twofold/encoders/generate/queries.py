@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from twofold.core import Batch, Dataset, Encoder, Expander, Retriever, Stage
-from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.core.errors import ConfigError, needed_for
 from twofold.data.texts import item_texts
 from twofold.encoders.generate.sampling import Lesson, Prompt, Sampling
 
@@ -138,14 +138,10 @@ class Doc2Query(Expander):
 
     def _written(self, dataset: Dataset, seed: int) -> pl.DataFrame:
         """Return one row a query, no query twice for an item: `code` and `query`."""
-        try:
+        with needed_for("writing queries", "train"):
             from twofold.encoders.generate.model import Generator  # noqa: PLC0415  torch is a training dependency
             from twofold.encoders.generate.tuning import teach  # noqa: PLC0415
             from twofold.train import Training  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingExtraError(
-                f"writing queries needs the package {error.name!r}; install it with `pip install 'twofold[train]'`."
-            ) from error
         texts = item_texts(dataset.items)
         order = [code for code in np.argsort(-dataset.item_counts, kind="stable").tolist() if texts[code]]
         rows: list[tuple[int, str]] = []

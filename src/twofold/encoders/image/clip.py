@@ -4,18 +4,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-import polars as pl
 from tokenizers import Tokenizer
 
 from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
-from twofold.core.stage import Encoder, Modality
+from twofold.core.stage import Modality
 from twofold.encoders.image.pictures import Pixels, View
-from twofold.encoders.media import Media, MediaReport, decoded
+from twofold.encoders.media import MediaEncoder
 from twofold.encoders.session import Graph, batches, unit
 
 __all__ = ["Clip", "ClipConfig"]
@@ -45,11 +44,11 @@ class ClipConfig:
             raise ConfigError("a CLIP encoder wants a batch of at least 1 and threads of at least 0; mend them.")
 
 
-class Clip(Encoder):
+class Clip(MediaEncoder):
     """Vectors of images and texts that were trained together, so that a text finds images without further training.
 
-    Items are encoded by their image; one without gets zeros, and `report` says which. Source: Radford et al.,
-    "Learning transferable visual models from natural language supervision", ICML 2021.
+    Items are encoded by their image. Source: Radford et al., "Learning transferable visual models from natural
+    language supervision", ICML 2021.
     """
 
     Config: ClassVar[type] = ClipConfig
@@ -60,34 +59,31 @@ class Clip(Encoder):
     tokenizer: Tokenizer
     """Cuts and pads every text to the length that the model was trained with."""
     view: View
-    vectors: Floats
-    report: MediaReport
-    """What came of the items' files, at `fit` or at the last `update`."""
 
-    def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
-        """Encode the items' images; the network itself is not trained.
-
-        Raises:
-            ConfigError: a folder is missing, or does not hold a CLIP model with safetensors weights.
-        """
+    def load_network(self) -> None:
+        """Read the checkpoint."""
         from twofold.encoders.image.clip_checkpoint import read_clip  # noqa: PLC0415
 
-        media = Media(self.config.column, self.config.folder)
         found = read_clip(self.config.model)
         self.images = Graph(found.images, self.config.threads)
         self.texts = Graph(found.texts, self.config.threads)
         self.tokenizer, self.view = found.tokenizer, found.view
-        self.vectors = self._items(media, dataset.items)
-        return self
 
-    def learns_log(self) -> bool:
-        """See `Stage.learns_log`: it looks at the catalogue alone."""
-        return False
+    def decode(self, content: bytes) -> Pixels:
+        """Return an image's pixels as the network wants them."""
+        return self.view.pixels(content)
+
+    def features(self, decoded: Iterable[tuple[int, Pixels]], size: int) -> Floats:
+        """Return the vectors of pictures."""
+        vectors = np.zeros((size, self.images.width), np.float32)
+        for rows, batch in batches(decoded, self.config.batch):
+            vectors[rows] = unit(self.images(pixel_values=batch))
+        return vectors
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of texts or of image files' contents; an empty or unreadable one gets zeros."""
         if modality == "image":
-            return self._pictures(decoded(values, self.view.pixels), len(values))
+            return super().encode(values, modality)
         rows = [(row, text) for row, text in enumerate(values) if text and not text.isspace()]
         vectors = np.zeros((len(values), self.texts.width), np.float32)
         for start in range(0, len(rows), self.config.batch):
@@ -98,35 +94,18 @@ class Clip(Encoder):
             vectors[[row for row, _ in part]] = unit(self.texts(input_ids=ids, attention_mask=mask))
         return vectors
 
-    def encode_items(self, items: pl.DataFrame) -> Floats:
-        """Return the vectors of items by their image files; `report` says what came of them."""
-        return self._items(Media(self.config.column, self.config.folder), items)
-
-    def _items(self, media: Media, items: pl.DataFrame) -> Floats:
-        vectors = self._pictures(media.read(items, self.view.pixels), len(items))
-        self.report = media.report
-        return vectors
-
-    def _pictures(self, pixels: Iterable[tuple[int, Pixels]], size: int) -> Floats:
-        vectors = np.zeros((size, self.images.width), np.float32)
-        for rows, batch in batches(pixels, self.config.batch):
-            vectors[rows] = unit(self.images(pixel_values=batch))
-        return vectors
-
     def save(self, folder: Path) -> None:
         """Write both networks, tokenizer, view, vectors and report."""
+        super().save(folder)
         self.images.save(folder / "image.onnx")
         self.texts.save(folder / "text.onnx")
         self.tokenizer.save(str(folder / "tokenizer.json"))
         (folder / "view.json").write_text(json.dumps(asdict(self.view)), encoding="utf-8")
-        np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
-        self.report.save(folder)
 
     def restore(self, folder: Path, dataset: Dataset) -> None:
         """Read what `save` wrote; needs neither torch nor the checkpoint."""
+        super().restore(folder, dataset)
         self.images = Graph.load(folder / "image.onnx", self.config.threads)
         self.texts = Graph.load(folder / "text.onnx", self.config.threads)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.view = View(**json.loads((folder / "view.json").read_text(encoding="utf-8")))
-        self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        self.report = MediaReport.load(folder)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import ConfigError, MissingExtraError
+from twofold.core.errors import ConfigError, needed_for
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality, Retriever, Stage
 from twofold.data.texts import item_texts
@@ -90,12 +90,8 @@ class TextEncoder(Encoder):
             DataError: there is nothing to fine-tune on.
             MissingExtraError: the package that carries it, or a package for training, is not installed.
         """
-        try:
+        with needed_for("fitting a text encoder", "train"):
             from twofold.encoders.text.model import load_model, save_model  # noqa: PLC0415  torch is for fitting only
-        except ImportError as error:
-            raise MissingExtraError(
-                f"fitting a text encoder needs the package {error.name!r}; install it with `pip install {error.name}`."
-            ) from error
         config = self.config
         folder = find_model(config.model, allow_download=config.allow_download, allow_pickle=config.allow_pickle)
         model = load_model(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.core import Progress
+from twofold.core.errors import needed_for
 from twofold.train.options import Precision, Training
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def finetune(
         DataError: there is no pair to learn from.
         MissingExtraError: a package for training is not installed.
     """
-    from twofold.encoders.text.tuning import tune  # noqa: PLC0415  torch is for fitting only
+    with needed_for("fine-tuning", "train"):
+        from twofold.encoders.text.tuning import tune  # noqa: PLC0415  torch is for fitting only
 
     return tune(model, pairs, options, seed=seed, checkpoint=checkpoint, about=about, progress=progress)

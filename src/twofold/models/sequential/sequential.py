@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import MissingExtraError
+from twofold.core.errors import needed_for
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
 from twofold.models.sequential.config import SequentialConfig
@@ -46,12 +46,8 @@ class Sequential(VectorRecommender):
             DataError: nobody has two events.
             MissingExtraError: torch is not installed.
         """
-        try:
+        with needed_for("fitting a sequential model", "train"):
             from twofold.models.sequential.fitting import fit_networks  # noqa: PLC0415  torch is for training only
-        except ImportError as error:
-            raise MissingExtraError(
-                f"a sequential model is trained with {error.name!r}; install it with `pip install 'twofold[train]'`."
-            ) from error
         touched, log, content = self._compact(dataset)
         seed = int(np.random.default_rng(rng).integers(2**31))
         members = fit_networks(
