@@ -308,8 +308,10 @@ class Pipeline:
         for evidence, words in REASONS:
             events, weights = batch.events(evidence), self.recipe.evidence.of(evidence)
             for name in sorted(weights, key=lambda name: -weights[name]) if len(events.items) else ():
-                amounts = self.retrievers[name].contributions(batch, evidence, codes) if weights[name] > 0 else None
-                if amounts is None or not open_.any():
+                if weights[name] <= 0 or not open_.any():
+                    break  # asking a network what each event is worth takes longer than asking it for a ranking
+                amounts = self.retrievers[name].contributions(batch, evidence, codes)
+                if amounts is None:
                     continue
                 best = amounts.argmax(axis=0)
                 told = open_ & (amounts[best, np.arange(len(codes))] > 0)

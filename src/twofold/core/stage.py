@@ -13,7 +13,7 @@ import polars as pl
 
 from twofold.core.config import build
 from twofold.core.dataset import Dataset
-from twofold.core.errors import ConfigError, MissingExtraError, nearest
+from twofold.core.errors import ConfigError, nearest, needed_for
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
@@ -285,12 +285,8 @@ def make_stage(options: Mapping[str, Any], where: str) -> Stage:
     kind = options.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise ConfigError(f"[{where}] has no known kind of stage ({kind!r}); {nearest(str(kind), kinds)}")
-    try:
+    with needed_for(f"[{where}] {kind!r}"):
         cls = kinds[kind].load()
-    except ImportError as error:
-        raise MissingExtraError(
-            f"[{where}] {kind!r} needs the package {error.name!r}; install it with `pip install {error.name}`."
-        ) from error
     rest = {key: value for key, value in options.items() if key != "kind"}
     if cls.Config is type(None):
         if rest:
