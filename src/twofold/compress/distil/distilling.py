@@ -180,7 +180,7 @@ def distil(
     task = vector_task(student, lesson, options, seed=seed)
     held = task.held
     before = neighbour_overlap(outputs(student, task.examples, held), lesson.vectors[held]) if len(held) else None
-    said = sha256(np.ascontiguousarray(lesson.vectors)).hexdigest()
+    said = sha256(lesson.vectors.tobytes()).hexdigest()
     owner = {"distil": asdict(options), "examples": task.examples.fingerprint(), "vectors": said, **(about or {})}
     report = train(
         task if around is None else around(task),
