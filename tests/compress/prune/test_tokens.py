@@ -64,3 +64,14 @@ def test_rows_that_cannot_be_kept_alone_are_refused(make_model, kept, reason):
 def test_an_output_layer_with_a_bias_is_refused(make_model):
     with pytest.raises(ConfigError, match="BertForMaskedLM has an output layer with a bias"):
         drop_rows(make_model("bert", name="BertForMaskedLM"), [1, 2])
+
+
+def test_positions_that_begin_behind_the_padding_token_stay(make_model, states, tokenizer):
+    options = {"name": "RobertaModel", "hidden_act": "gelu", "bos_token_id": 4, "eos_token_id": 6}
+    whole, model = (make_model("bert", **options) for _ in range(2))
+    smaller = drop_tokens(model, tokenizer, TEXTS)
+    assert smaller.convert_ids_to_tokens([0, 1]) == ["x0", "[PAD]"]
+    feeds = [one(TEXTS, padding=True) for one in (tokenizer, smaller)]
+    assert torch.equal(states(model, feeds[1]), states(whole, feeds[0]))
+    with pytest.raises(ConfigError, match="positions begin behind the padding token"):
+        drop_rows(make_model("bert", **options), [1, 4, 6])

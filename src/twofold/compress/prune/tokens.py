@@ -35,6 +35,8 @@ def drop_tokens(
     """
     body = find_body(model)
     named = [token for _, _, value in _named_ids(body) for token in (value if isinstance(value, list) else [value])]
+    if _counts_from_padding(model):
+        named += range(int(body.model.config.pad_token_id) + 1)
     described = tokenizer.backend_tokenizer.to_str()
     smaller, kept = used_tokens(described, texts, also=[*named, *tokenizer.all_special_ids])
     drop_rows(model, kept)
@@ -79,6 +81,9 @@ def drop_rows(model: nn.Module, kept: Sequence[int]) -> None:
         raise ConfigError(f"{type(body.model).__name__} has an output layer with a bias; give the encoder alone.")
     places = {old: new for new, old in enumerate(kept)}
     moved = [(config, key, _moved(value, places, key)) for config, key, value in _named_ids(body)]
+    padding = owner.config.pad_token_id
+    if _counts_from_padding(model) and places[padding] != padding:
+        raise ConfigError("the model's positions begin behind the padding token's id; keep all tokens before it, too.")
     rows = torch.tensor(kept, device=table.weight.device)
     if output is not None and output.weight is not table.weight:
         cut(output, rows, 0)
@@ -105,6 +110,12 @@ def _cut_table(model: nn.Module, table: nn.Embedding, rows: torch.Tensor) -> Non
             module.padding_idx = places.get(module.padding_idx)
         if isinstance(getattr(module, "vocab_size", None), int):
             module.vocab_size = len(rows)
+
+
+def _counts_from_padding(model: nn.Module) -> bool:
+    """Return whether positions are numbered from the padding token's id, as in RoBERTa, so that it cannot move."""
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return any(isinstance(table, nn.Embedding) and table.padding_idx is not None for table in tables)
 
 
 def _named_ids(body: Body) -> list[tuple[Any, str, Any]]:
