@@ -99,10 +99,10 @@ def steady(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, **more: Any) -> Iterator[str]:
     """Run a server on a free port in a thread; gives its address."""
     bound = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(settings), log_level="error", lifespan="on", ws="none", timeout_keep_alive=1)
+    config = uvicorn.Config(create_app(settings), log_level="error", lifespan="on", ws="none", **more)
     server, started = uvicorn.Server(config), threading.Event()
     startup = server.startup
 

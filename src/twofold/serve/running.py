@@ -18,7 +18,7 @@ from twofold.serve.metrics import MANY
 from twofold.serve.server import check
 from twofold.serve.settings import Settings
 
-__all__ = ["run_server"]
+__all__ = ["Guarded", "run_server"]
 
 HEAD_SECONDS = 10.0
 """How long the head of a request may take to arrive; a connection that says nothing is cut after it."""
@@ -45,7 +45,7 @@ def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         partial(create_app, settings),
         factory=True,
-        http=_Guarded,
+        http=Guarded,
         ws="none",
         lifespan="on",
         workers=settings.workers,
@@ -76,16 +76,18 @@ def _bind(settings: Settings) -> socket.socket:
     return bound
 
 
-class _Guarded(HttpToolsProtocol):
+class Guarded(HttpToolsProtocol):
     """HTTP whose requests must come with their heads in time."""
 
     _cut: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the head of a request."""
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        """Read on; a request that has begun must come to the end of its head."""
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:
@@ -94,6 +96,7 @@ class _Guarded(HttpToolsProtocol):
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
         self._head_came()
         super().connection_lost(exc)
 

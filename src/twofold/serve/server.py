@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -106,6 +107,7 @@ class Server:
         self.metrics.behind.set(behind)
         return Health(
             status="ok" if behind <= BEHIND and all(thread.is_alive() for thread in self._threads) else "waiting",
+            process=os.getpid(),
             artifact=live.name,
             items=len(live.pipeline.dataset.items),
             users=len(live.pipeline.dataset.users),

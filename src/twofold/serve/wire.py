@@ -193,6 +193,8 @@ class Health(Struct, frozen=True, kw_only=True):
     """How the server is."""
 
     status: Literal["ok", "waiting"]
+    process: int
+    """The worker that answers this."""
     artifact: str
     items: int
     users: int
