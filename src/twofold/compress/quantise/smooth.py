@@ -1,6 +1,7 @@
 """`smooth`: outliers of activations moved into the weights behind them, exact in float (SmoothQuant)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ def _divide(model: onnx.ModelProto, name: str, nodes: Sequence[onnx.NodeProto], 
     model.graph.node.insert(list(model.graph.node).index(maker) + 1, product)
 
 
-def _keep(model: onnx.ModelProto, name: str, values: npt.NDArray[np.float32]) -> str:
+def _keep(model: onnx.ModelProto, name: str, values: npt.NDArray[np.floating[Any]]) -> str:
     model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
     return name
 

@@ -1,7 +1,7 @@
 """Weights of 8 and 4 bits in groups, and embedding tables by row: fewer bytes to read, the same operations."""
 
 from collections.abc import Collection, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -151,7 +151,7 @@ def _gathered(node: onnx.NodeProto, bits: Mapping[str, int]) -> list[onnx.NodePr
         return [node]
     name, rows, output = node.input[0], node.input[1], node.output[0]
     if bits[name] == 4:
-        options = {"gather_axis": 0, "quantize_axis": 1, "block_size": TABLE_BLOCK}
+        options: dict[str, Any] = {"gather_axis": 0, "quantize_axis": 1, "block_size": TABLE_BLOCK}
         inputs = [f"{name}_int4", rows, f"{name}_scale"]
         return [
             helper.make_node("GatherBlockQuantized", inputs, [output], node.name, domain="com.microsoft", **options)
