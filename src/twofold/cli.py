@@ -189,6 +189,48 @@ def check(
 
 
 @app.command()
+def compress(
+    model: Annotated[
+        str,
+        typer.Argument(help="A text encoder: a folder, a short name as minilm, or a stage of --artifact by its name."),
+    ],
+    data: Annotated[Path | None, typer.Option(help="A catalogue whose texts the model will read.")] = None,
+    items: Items = None,
+    column: Column = None,
+    queries: Queries = None,
+    artifact: Annotated[
+        Path | None, typer.Option("--artifact", "-a", help="A fitted pipeline; its catalogue and searches are used.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the ladder and the report go.")] = Path("runs/ladder"),
+    quality_floor: Annotated[
+        float, typer.Option(help="Share of the teacher's quality that every rung keeps.", min=0.0, max=1.0)
+    ] = 0.98,
+    budget: Annotated[str, typer.Option(help="Time for all, as 90s, 15m or 1h.")] = "15m",
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model small and fast: prune, distil, quantise, measure, and keep the rungs that nothing beats."""
+    from twofold.flows.compress import Compress, text_subject, write_ladder_report  # noqa: PLC0415
+    from twofold.flows.compress import compress as make_ladder  # noqa: PLC0415
+
+    minutes = _minutes(budget)
+    if (data is None) == (artifact is None):
+        raise typer.BadParameter("give --data or --artifact, one of them")
+    source = artifact if data is None else _read(data, items, column, _recipe(None), queries)
+    subject = text_subject(model, source, seed=seed)
+    options = Compress(floor=quality_floor, minutes=minutes, seed=seed)
+    with _progress() as progress:
+        outcome = make_ladder(subject, folder, options, progress=progress)
+    report = folder / "report.html"
+    write_ladder_report(report, outcome)
+    err.print(f"report: {report}", markup=False, highlight=False)
+    if as_json:
+        sys.stdout.write((folder / "ladder.json").read_text(encoding="utf-8"))
+    else:
+        _print_ladder(outcome)
+
+
+@app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="A MovieLens folder; else it is downloaded.")] = None,
     folder: Annotated[Path, typer.Option(help="Where the artifact and the report go.")] = Path("runs/demo"),
@@ -377,6 +419,36 @@ def _print_table(table: Any) -> None:
     out.print(grid)
     card = (f"{name}: {_words(value)}" for name, value in table.protocol.items() if not isinstance(value, dict))
     out.print("protocol: " + "; ".join(card), style="dim", markup=False, highlight=False)
+
+
+def _print_ladder(outcome: Any) -> None:
+    """Print the rungs of a ladder, and then what was left out, and why."""
+    from twofold.flows.compress.report import SHORT_COLUMNS, short_cells  # noqa: PLC0415
+
+    ladder = outcome.ladder
+    grid = Grid("rung", *SHORT_COLUMNS, title=f"rungs that keep {ladder.floor:.0%} of the quality", box=SIMPLE_HEAD)
+    for rung in [*([ladder.teacher] if ladder.teacher else []), *ladder.rungs]:
+        grid.add_row(escape(rung.name), *short_cells(rung))
+    out.print(grid)
+    for verdict in outcome.verdicts:
+        if verdict.refused:
+            out.print(f"left out: {verdict.rung.name}: {verdict.refused}", style="dim", markup=False, highlight=False)
+    if outcome.untried:
+        names = "; ".join(outcome.untried)
+        out.print(f"no time for: {names}; the same again with a larger --budget goes on", markup=False, highlight=False)
+    out.print(f"ladder: {outcome.folder / 'ladder.json'}", markup=False, highlight=False)
+
+
+def _minutes(text: str) -> float:
+    """Read a time: 90s, 15m, 1h or 1.5h."""
+    units = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+    try:
+        minutes = float(text[:-1]) * units[text[-1:]]
+    except (KeyError, ValueError):
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise typer.BadParameter(f"{text!r} is no time; give one as 90s, 15m or 1h", param_hint="--budget")
+    return minutes
 
 
 def _figure(cell: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twofold.evaluate.table import Estimate, Table
 
-__all__ = ["interval_plot", "trade_off_plot"]
+__all__ = ["ACCENT", "FAINT", "INK", "draw", "interval_plot", "name_points", "trade_off_plot"]
 
 Point = tuple[str, float, float]
 Box = tuple[float, float, float, float]
@@ -48,7 +48,7 @@ def interval_plot(table: Table) -> str:
     found.sort(key=lambda estimate: estimate.value)
     words = "; ".join(f"{e.system} {e.value:.4f} ({e.low:.4f} to {e.high:.4f})" for e in reversed(found))
     label = f"{table.main} of each system with its {table.level:.0%} interval: {words}."
-    return _draw(lambda axes: _intervals(axes, found, table), height=0.6 + 0.26 * len(found), label=label)
+    return draw(lambda axes: _intervals(axes, found, table), height=0.6 + 0.26 * len(found), label=label)
 
 
 def trade_off_plot(table: Table, cost: str) -> str:
@@ -65,10 +65,17 @@ def trade_off_plot(table: Table, cost: str) -> str:
             points.append((row.name, other.value, quality.value))
     words = "; ".join(f"{name} {x:.4g} and {y:.4f}" for name, x, y in points)
     label = f"{cost} and {table.main} of each system: {words}."
-    return _draw(lambda axes: _trade_off(axes, points, cost, table), height=3.0, label=label)
+    return draw(lambda axes: _trade_off(axes, points, cost, table), height=3.0, label=label)
 
 
-def _draw(fill: Callable[[Any], None], *, height: float, label: str) -> str:
+def draw(fill: Callable[[Any], None], *, height: float, label: str) -> str:
+    """Return an SVG for a page.
+
+    Args:
+        fill: draws into matplotlib's axes, in `INK`, `FAINT` and `ACCENT`, which the page gives its own colours.
+        height: inches.
+        label: what is to be seen, in words, for those who do not see it.
+    """
     # matplotlib takes half a second to import, so it is imported where something is drawn.
     from matplotlib import rc_context  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -125,10 +132,10 @@ def _trade_off(axes: Any, points: Sequence[Point], cost: str, table: Table) -> N
     axes.set_ylim(bottom=0)
     axes.set_xlabel(cost + (" (logarithmic)" if wide else ""))
     axes.set_ylabel(table.main)
-    _name(axes, points, table.best)
+    name_points(axes, points, table.best)
 
 
-def _name(axes: Any, points: Sequence[Point], best: str) -> None:
+def name_points(axes: Any, points: Sequence[Point], best: str) -> None:
     """Write each name beside its point, where it meets no other name and no point, with a thin line if far."""
     axes.figure.draw_without_rendering()
     places = [(name, *axes.transData.transform((x, y))) for name, x, y in points]

@@ -14,7 +14,7 @@ from twofold.evaluate.page import PAGE
 from twofold.evaluate.plots import interval_plot, trade_off_plot
 from twofold.evaluate.table import Cell, Comparison, Table
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["facts", "grid", "render_report", "section", "write_page", "write_report"]
 
 COSTS = ("ms a query", "coverage@10")
 """What quality is plotted against: the first that was measured."""
@@ -33,7 +33,15 @@ def write_report(
     Raises:
         ArtifactError: the file cannot be written.
     """
-    page = render_report(table, title=title, slates=slates, cleaning=cleaning)
+    write_page(path, render_report(table, title=title, slates=slates, cleaning=cleaning))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,19 +75,20 @@ def render_report(
         cleaning: what reading and cleaning found, as nested values.
     """
     sections = [
-        _section("Quality", _quality(table)),
-        _section("In pictures", _pictures(table)),
-        _section("Beyond accuracy, and the cost", _beyond(table)),
-        _section("Where it is hard", _slices(table)),
-        _section("Differences", _comparisons(table)),
-        _section("Examples", "".join(_slate(asked, slate) for asked, slate in (slates or {}).items())),
-        _section("The data", _facts(cleaning or {})),
-        _section("How it was measured", _facts(table.protocol)),
+        section("Quality", _quality(table)),
+        section("In pictures", _pictures(table)),
+        section("Beyond accuracy, and the cost", _beyond(table)),
+        section("Where it is hard", _slices(table)),
+        section("Differences", _comparisons(table)),
+        section("Examples", "".join(_slate(asked, slate) for asked, slate in (slates or {}).items())),
+        section("The data", facts(cleaning or {})),
+        section("How it was measured", facts(table.protocol)),
     ]
     return PAGE.format(title=escape(title), verdict=_verdict(table), sections="".join(sections))
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
+    """Return a part of a page with its heading; nothing where the body is empty."""
     return f"<section><h2>{escape(title)}</h2>{body}</section>\n" if body else ""
 
 
@@ -120,9 +129,9 @@ def _quality(table: Table) -> str:
     more = [name for name in metrics if name not in columns]
     rest = ""
     if more:
-        grid = _grid(["system", *more], [[name, *table.cells(more)[name]] for name in order])
-        rest = f"<details><summary>At other cut-offs</summary>{grid}</details>"
-    return _grid(["system", *columns], [[name, *cells[name]] for name in order]) + f"<p class=note>{note}</p>" + rest
+        more_grid = grid(["system", *more], [[name, *table.cells(more)[name]] for name in order])
+        rest = f"<details><summary>At other cut-offs</summary>{more_grid}</details>"
+    return grid(["system", *columns], [[name, *cells[name]] for name in order]) + f"<p class=note>{note}</p>" + rest
 
 
 def _ranked(table: Table) -> list[Any]:
@@ -145,7 +154,7 @@ def _beyond(table: Table) -> str:
     if not columns:
         return ""
     cells = table.cells(columns)
-    return _grid(["system", *columns], [[row.name, *cells[row.name]] for row in _ranked(table)])
+    return grid(["system", *columns], [[row.name, *cells[row.name]] for row in _ranked(table)])
 
 
 def _slices(table: Table) -> str:
@@ -156,14 +165,14 @@ def _slices(table: Table) -> str:
     cells = table.cells(columns)
     heads = ["system", *(f"{part} ({count:,.0f})" for part, count in cases.items())]
     rows = [[row.name, *cells[row.name]] for row in _ranked(table)]
-    return _grid(heads, rows) + f"<p class=note>{escape(table.main)} among parts of the cases; their number beside.</p>"
+    return grid(heads, rows) + f"<p class=note>{escape(table.main)} among parts of the cases; their number beside.</p>"
 
 
 def _comparisons(table: Table) -> str:
     heads = ["system", "against", "difference", "ratio", "p", "p, corrected"]
     place = {row.name: number for number, row in enumerate(_ranked(table))}
     ordered = sorted(table.comparisons, key=lambda c: (place[c.against], place[c.system]))
-    return _grid(heads, [_compared(c) for c in ordered]) if ordered else ""
+    return grid(heads, [_compared(c) for c in ordered]) if ordered else ""
 
 
 def _compared(c: Comparison) -> list[str | Cell]:
@@ -186,7 +195,7 @@ def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}"
 
 
-def _grid(heads: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> str:
+def grid(heads: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> str:
     """Return a table whose first column names the row; on a narrow page it scrolls sideways by itself."""
     top = "".join(f'<th scope="col">{escape(_words(head))}</th>' for head in heads)
     lines = "".join(f"<tr>{''.join(map(_box, row))}</tr>" for row in rows)
@@ -204,14 +213,15 @@ def _box(cell: str | Cell) -> str:
     return f'<td class="{cell.mark}">{escape(cell.text)}{sign.get(cell.mark, "")}{small}</td>'
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    pairs = "".join(f"<dt>{escape(_words(name))}</dt><dd>{_fact(value)}</dd>" for name, value in facts.items())
+def facts(nested: Mapping[str, Any]) -> str:
+    """Return nested values as lists of names and what they are."""
+    pairs = "".join(f"<dt>{escape(_words(name))}</dt><dd>{_fact(value)}</dd>" for name, value in nested.items())
     return f"<dl>{pairs}</dl>" if pairs else ""
 
 
 def _fact(value: Any) -> str:
     if isinstance(value, Mapping):
-        return _facts(value) or "–"
+        return facts(value) or "–"
     if isinstance(value, list | tuple):
         if all(isinstance(inner, str | int | float) for inner in value):
             return ", ".join(map(_fact, value)) or "–"

@@ -1,0 +1,193 @@
+"""What runs a rung: `Runtime` over onnxruntime or OpenVINO, and `runtimes`, those that are installed.
+
+A *feed* is what a network takes for one batch: arrays by name, the first axis of each the batch.
+"""
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from twofold.core.errors import ArtifactError, ConfigError, MissingExtraError, nearest
+from twofold.core.scores import Floats
+from twofold.core.threads import available_threads
+
+__all__ = [
+    "GRAPH",
+    "OPENVINO",
+    "Feed",
+    "OnnxRuntime",
+    "OpenVino",
+    "Runtime",
+    "open_runtime",
+    "runtimes",
+    "write_openvino",
+]
+
+Feed = Mapping[str, npt.NDArray[Any]]
+GRAPH = Path("onnx") / "model.onnx"
+"""Where the graph lies in a rung's folder."""
+OPENVINO = Path("openvino") / "openvino_model.xml"
+"""Where a graph in OpenVINO's own format lies, if there is one; sentence-transformers looks for it there, too."""
+SHAPES = 32
+"""Shapes of input for which OpenVINO keeps what it has prepared; its own default, thousands, grows without end."""
+
+log = logging.getLogger(__name__)
+
+
+class Runtime(ABC):
+    """A network that one library runs with a given number of threads; it may be called from several threads."""
+
+    name: ClassVar[Literal["onnxruntime", "openvino"]]
+
+    def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
+        """Open the network in a rung's folder.
+
+        Args:
+            folder: holds `onnx/model.onnx`.
+            output: the output that is returned, of any that the graph has.
+            threads: for one call; 0 for as many as this process may use, see `available_threads`.
+
+        Raises:
+            ArtifactError: there is no graph that this library can run, or it has no such output.
+        """
+        self.folder, self.output, self.threads = folder, output, threads or available_threads()
+
+    @abstractmethod
+    def __call__(self, feed: Feed) -> Floats:
+        """Return the output for a batch; what the graph does not take of the feed is left out."""
+
+
+class OnnxRuntime(Runtime):
+    """onnxruntime on the CPU.
+
+    It returns memory after each call: no arena, which keeps what the largest batch ever took, and no plan of
+    memory for each shape that came.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
+        super().__init__(folder, output=output, threads=threads)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises many classes of its own
+            raise _unreadable(folder, self.name, error) from error
+        self._inputs = [given.name for given in self._session.get_inputs()]
+        _check_output(output, [given.name for given in self._session.get_outputs()], folder)
+
+    def __call__(self, feed: Feed) -> Floats:
+        """See `Runtime`."""
+        return np.asarray(self._session.run([self.output], {name: feed[name] for name in self._inputs})[0])
+
+
+class OpenVino(Runtime):
+    """OpenVINO on the CPU, from its own format where the folder has it, else from the ONNX graph.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+
+    name = "openvino"
+
+    def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
+        super().__init__(folder, output=output, threads=threads)
+        openvino = _openvino()
+        core = openvino.Core()
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(self.threads),
+            "INFERENCE_PRECISION_HINT": "f32",  # else some machines silently compute in bfloat16
+            "CPU_RUNTIME_CACHE_CAPACITY": str(SHAPES),
+        }
+        file = folder / (OPENVINO if (folder / OPENVINO).is_file() else GRAPH)
+        try:
+            model = core.read_model(file)
+            names = [name for given in model.outputs for name in given.get_names()]
+            _check_output(output, names, folder)
+            self._compiled: Any = core.compile_model(model, "CPU", settings)
+        except ArtifactError:
+            raise
+        except Exception as error:
+            raise _unreadable(folder, self.name, error) from error
+        self._inputs = {name for given in self._compiled.inputs for name in given.get_names()}
+        self._local = threading.local()
+
+    def __call__(self, feed: Feed) -> Floats:
+        """See `Runtime`."""
+        request = getattr(self._local, "request", None)
+        if request is None:
+            request = self._local.request = self._compiled.create_infer_request()
+        request.infer({name: value for name, value in feed.items() if name in self._inputs})
+        # The tensor belongs to the request, and its next call writes over it.
+        return np.array(request.get_tensor(self.output).data)
+
+
+RUNTIMES: dict[str, type[Runtime]] = {kind.name: cast(type[Runtime], kind) for kind in (OnnxRuntime, OpenVino)}
+
+
+def runtimes() -> tuple[str, ...]:
+    """Return the names of the runtimes that are installed; onnxruntime always is."""
+    return tuple(name for name in RUNTIMES if name != "openvino" or find_spec("openvino") is not None)
+
+
+def open_runtime(folder: Path, name: str, *, output: str, threads: int = 0) -> Runtime:
+    """Open a rung with a runtime by its name; see `Runtime`.
+
+    Raises:
+        ConfigError: there is no such runtime.
+        ArtifactError: the folder holds nothing that it can run.
+        MissingExtraError: it is not installed.
+    """
+    if name not in RUNTIMES:
+        raise ConfigError(f"there is no runtime {name!r}; {nearest(name, RUNTIMES)}")
+    return RUNTIMES[name](folder, output=output, threads=threads)
+
+
+def write_openvino(folder: Path) -> None:
+    """Write a rung's graph in OpenVINO's own format beside its ONNX graph, with the weights as wide as they are.
+
+    Raises:
+        ArtifactError: OpenVINO cannot read the graph.
+        MissingExtraError: it is not installed.
+    """
+    openvino = _openvino()
+    try:
+        model = openvino.Core().read_model(folder / GRAPH)
+    except Exception as error:
+        raise _unreadable(folder, "openvino", error) from error
+    (folder / OPENVINO).parent.mkdir(exist_ok=True)
+    openvino.save_model(model, folder / OPENVINO, compress_to_fp16=False)
+
+
+def _openvino() -> Any:
+    try:
+        import openvino  # noqa: PLC0415  an optional package
+    except ImportError as error:
+        raise MissingExtraError(
+            "running with OpenVINO needs the package openvino; install it with `pip install 'twofold[compress]'`."
+        ) from error
+    return openvino
+
+
+def _check_output(output: str, names: list[str], folder: Path) -> None:
+    if output not in names:
+        raise ArtifactError(f"the network in {folder} has no output {output!r}; {nearest(output, names)}")
+
+
+def _unreadable(folder: Path, name: str, error: Exception) -> ArtifactError:
+    reason = " ".join(str(error).split())[:300]
+    return ArtifactError(f"{folder} holds no network that {name} can run ({reason}); make it again.")
