@@ -31,7 +31,7 @@ def feeds():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_importance_is_the_squared_slope_of_the_output(make_model, feeds, family):
     model = make_model(family)
-    found = importance(model, runner(model), feeds, draws=400)
+    found = importance(model, runner(model), feeds, draws=100)
     body, run, step = find_body(model), runner(model), 1e-2
     layer = body.stack[1]
     width = body.head_size(layer) * body.group(layer)
