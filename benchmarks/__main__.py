@@ -18,6 +18,7 @@ NAMES = {
     "beauty-loo": "beauty_loo",
     "clothing": "clothing",
     "cold-items": "cold_items",
+    "compress": "compress",
     "costs": "costs",
     "dense": "dense",
     "ml1m-loo": "ml1m_loo",

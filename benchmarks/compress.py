@@ -1,0 +1,158 @@
+"""Figures of a ladder: a text encoder made small on SciFact and on ml-latest-small, beside sentence-transformers' own.
+
+All choices are made on SciFact's training claims; quality is told on the test claims, among all abstracts. On
+ml-latest-small there are no judgements, so that quality is how well the teacher's own ranking is kept. Speed is
+measured in turns with the teacher in torch, float32.
+
+`TWOFOLD_COMPRESS_MINUTES` sets the budget of a ladder, `TWOFOLD_COMPRESS_TEACHER` the teacher's folder (else
+all-MiniLM-L6-v2 as it comes), `TWOFOLD_COMPRESS_CASES` how many claims and abstracts are used of each part.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twofold.compress.measure import in_turns
+from twofold.core import Ladder, Rung
+from twofold.data import read_data
+from twofold.data.judgements import Judgements, read_scifact
+from twofold.data.texts import item_texts
+from twofold.encoders.text.weights import find_model
+from twofold.flows.compress import Compress, Outcome, TextData, TextSubject, compress, text_data
+from twofold.flows.compress.text import Judged, judged_among
+from twofold.flows.compress.weighing import THOROUGH
+
+__all__ = ["run"]
+
+MINUTES, SEED, CLAIMS, ABSTRACTS = 9.0, 0, 300, 1_000
+FLOOR = 0.5
+"""Low, so that the table has every rung; which of them a floor leaves is to be read from it."""
+BACKENDS = {
+    "sentence-transformers, ONNX": {"backend": "onnx"},
+    "sentence-transformers, OpenVINO": {"backend": "openvino"},
+}
+FIGURES = ("kept", "speedup", "rate_gain", "milliseconds", "rate", "rate_two", "bytes", "memory", "p_value")
+
+Progress = Callable[[str], None]
+
+
+def run(data: Path, progress: Progress) -> dict[str, Any]:
+    """Make both ladders and return their figures."""
+    folder = find_model(os.environ.get("TWOFOLD_COMPRESS_TEACHER", "minilm"))
+    minutes = float(os.environ.get("TWOFOLD_COMPRESS_MINUTES", MINUTES))
+    cases = int(os.environ.get("TWOFOLD_COMPRESS_CASES", "0"))
+    subjects = {
+        "scifact": TextSubject(folder, _scifact(data / "scifact", cases), name="on SciFact"),
+        "ml-latest-small": TextSubject(
+            folder,
+            text_data(read_data(data / "ml-latest-small"), queries=cases or CLAIMS, documents=cases or 2_000),
+            name="on ml-latest-small",
+        ),
+    }
+    rows, card = [], dict[str, Any]()
+    for name, subject in subjects.items():
+        with tempfile.TemporaryDirectory(prefix="twofold-") as work:
+            outcome = _ladder(subject, Path(work) / "ladder", minutes, name, progress)
+            rows += list(_rows(name, outcome.ladder))
+            rows += [
+                {"system": f"{name}: {verdict.rung.name}, left out", "metric": "kept", "value": verdict.rung.kept}
+                for verdict in outcome.verdicts
+                if verdict.refused and verdict.rung.kept is not None
+            ]
+            if name == "scifact":
+                rows += list(_backends(subject, outcome, progress))
+            card[name] = {
+                **outcome.ladder.protocol,
+                "seconds": round(outcome.seconds),
+                "left out": {v.rung.name: v.refused for v in outcome.verdicts if v.refused},
+                "no time for": list(outcome.untried),
+                "notes": {rung.name: list(rung.notes) for rung in outcome.ladder.rungs},
+                "runtimes": {rung.name: rung.runtime for rung in outcome.ladder.rungs},
+            }
+    return {"protocol": card, "rows": rows}
+
+
+def _ladder(subject: TextSubject, folder: Path, minutes: float, name: str, progress: Progress) -> Outcome:
+    told: set[str] = set()
+
+    def tell(what: str, _done: int, _of: int) -> None:
+        step = what.partition(", ")[0]
+        if step not in told:
+            told.add(step)
+            progress(f"{name}: {what}")
+
+    return compress(subject, folder, Compress(floor=FLOOR, minutes=minutes, seed=SEED), progress=tell)
+
+
+def _rows(name: str, ladder: Ladder) -> Iterator[dict[str, Any]]:
+    rungs: list[Rung] = [*([ladder.teacher] if ladder.teacher else []), *ladder.rungs]
+    for rung in rungs:
+        system = f"{name}: {rung.name}"
+        yield {
+            "system": system,
+            "metric": "quality",
+            "value": rung.quality,
+            "low": rung.quality_low,
+            "high": rung.quality_high,
+        }
+        for figure in FIGURES:
+            value = getattr(rung, figure)
+            if value is not None:
+                yield {"system": system, "metric": figure, "value": float(value)}
+        if ladder.teacher is not None:
+            yield {"system": system, "metric": "times as small", "value": ladder.teacher.bytes / rung.bytes}
+
+
+def _scifact(folder: Path, cases: int) -> TextData:
+    """Return claims and abstracts: training claims to choose by, test claims among all abstracts to report."""
+    training, test = read_scifact(folder, split="train"), read_scifact(folder)
+    texts, rng = item_texts(test.documents), np.random.default_rng(SEED)
+    places = np.arange(len(texts))
+    choose = judged_among(texts, places, _gains(training, cases or CLAIMS), cases or ABSTRACTS, rng)
+    report = judged_among(texts, places, _gains(test, cases or len(test.qrels)), cases or len(texts), rng)
+    claims = [text for text in training.queries.values() if text not in report.queries]
+    shown = [texts[place] for place in rng.permutation(len(texts))]
+    parts: dict[Any, Judged] = {"choose": choose, "report": report}
+    about = {"cases": "training claims choose, test claims are told", "seed": SEED}
+    return TextData(texts=tuple(dict.fromkeys([*shown, *claims])), parts=parts, judged=True, about=about)
+
+
+def _gains(judged: Judgements, count: int) -> dict[str, dict[int, float]]:
+    place = {item: row for row, item in enumerate(judged.documents["item"])}
+    found: dict[str, dict[int, float]] = {}
+    for name, answers in judged.qrels.items():
+        gains = {place[item]: float(gain) for item, gain in answers.items() if gain > 0 and item in place}
+        if gains:
+            found.setdefault(judged.queries[name], {}).update(gains)
+    names = list(found)
+    if len(names) > count:
+        names = [names[row] for row in np.sort(np.random.default_rng(SEED).permutation(len(names))[:count])]
+    return {name: found[name] for name in names}
+
+
+def _backends(subject: TextSubject, outcome: Outcome, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Time sentence-transformers' own runtimes in turns with the teacher, where they are installed."""
+    import torch  # noqa: PLC0415
+
+    source = outcome.folder / "bodies" / "teacher"
+    one, many = subject.feeds("one", source)[0], subject.feeds("many", source)[0]
+    for name, options in BACKENDS.items():
+        try:
+            peer = import_module("sentence_transformers").SentenceTransformer(
+                str(subject.folder), local_files_only=True, **options
+            )
+        except Exception as error:  # it needs further packages, and raises what these raise
+            progress(f"{name} is left out: {' '.join(str(error).split())[:160]}")
+            continue
+        for feed, metric, rounds, threads in ((one, "speedup", THOROUGH.one, 0), (many, "rate_gain", THOROUGH.many, 1)):
+            teacher = subject.teacher(threads or torch.get_num_threads())
+            given = {key: torch.from_numpy(value) for key, value in feed.items()}
+            calls = {"teacher": lambda t=teacher, f=feed: t(f), name: lambda p=peer, g=given: p(dict(g))}
+            found = in_turns(calls, replace(rounds, seconds=rounds.seconds / 2))
+            yield {"system": name, "metric": metric, "value": found[name].ratio(found["teacher"])}
