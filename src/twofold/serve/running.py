@@ -24,6 +24,8 @@ HEAD_SECONDS = 10.0
 """How long the head of a request may take to arrive; a connection that says nothing is cut after it."""
 IDLE_SECONDS = 30
 GRACE_SECONDS = 20
+HUNG_SECONDS = 60
+"""How long a worker may say nothing before it is taken for hung; one that starts on a busy machine needs some of it."""
 
 
 def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -55,6 +57,7 @@ def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
         proxy_headers=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
     )
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[bound])
