@@ -3,7 +3,9 @@
 Needs torch.
 """
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,22 +61,26 @@ Change = Callable[["SentenceTransformer", list[Feed]], None]
 def text_bodies(subject: "TextSubject") -> list[Body]:
     """Return what is tried: first what changes least for the time it takes."""
     layers = len(find_body(subject.model).stack)
-    half, third = max(layers // 2, 1), max(layers // 3, 1)
+    half = max(layers // 2, 1)
     wanted = [
         Body(name="static", make=_static(subject), steps=("static student", "distilled"), trained=True, whole=True),
         Body(name="tokens", make=_untrained(subject), steps=("unused tokens dropped",)),
     ]
-    if layers > 1:
-        wanted += [
-            _student(subject, f"{half} layers", lambda m, f: _drop_layers(m, f, layers - half)),
-            _student(subject, f"{third} layers", lambda m, f: _drop_layers(m, f, layers - third)),
-        ]
     wanted += [
-        _student(subject, "half the neurons", lambda m, f: _drop_parts(m, f, neurons=0.5)),
-        _student(subject, f"{half} layers, half the neurons", lambda m, f: _drop_both(m, f, layers - half)),
-        _student(subject, "a third of heads and neurons", lambda m, f: _drop_parts(m, f, neurons=1 / 3, heads=1 / 3)),
+        _student(subject, _layers(kept), partial(_drop_layers, count=layers - kept))
+        for kept in dict.fromkeys((half, max(layers // 3, 1)))
+        if kept < layers
+    ]
+    wanted += [
+        _student(subject, "half the neurons", partial(_drop_parts, neurons=0.5)),
+        _student(subject, f"{_layers(half)}, half the neurons", partial(_drop_both, count=layers - half)),
+        _student(subject, "a third of heads and neurons less", partial(_drop_parts, neurons=1 / 3, heads=1 / 3)),
     ]
     return wanted
+
+
+def _layers(count: int) -> str:
+    return f"{count} {'layer' if count == 1 else 'layers'}"
 
 
 def _untrained(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
@@ -98,7 +104,6 @@ def _student(subject: "TextSubject", name: str, change: Change) -> Body:
         student = TextVectors(model)
         minutes = max(making.seconds - spent, 10) / 60
         options = Distil(training=_training(minutes), part=0)
-        # Larger than the teacher it cannot be, and its check would count what both share.
         found = distil(
             student,
             Lesson(examples=texts, vectors=vectors),
@@ -151,8 +156,6 @@ def _told(found: Any) -> str:
 
 def _lesson(subject: "TextSubject", making: Making) -> tuple[Texts, Any, float]:
     """Return texts with the teacher's vectors, kept for all students of a run, and what asking took, in seconds."""
-    import time  # noqa: PLC0415
-
     begun = time.monotonic()
     reader = Reader.open(making.source, max_tokens=LESSON_TOKENS)
     network = open_graph(making.source / GRAPH, output=subject.output)
@@ -202,8 +205,7 @@ def _run(model: "SentenceTransformer") -> Callable[[Feed], torch.Tensor]:
 def _drop_tokens(subject: "TextSubject", model: "SentenceTransformer") -> list[str]:
     before = len(model.tokenizer)
     try:
-        searches = [query for part in subject.data.parts.values() for query in part.queries[:0]]
-        model.tokenizer = drop_tokens(model, model.tokenizer, [*subject.data.texts, *searches])
+        model.tokenizer = drop_tokens(model, model.tokenizer, subject.data.texts)
     except (ConfigError, DataError) as error:
         return [f"its tokens were kept: {error}"]
     _settle(model)
@@ -218,7 +220,8 @@ def _settle(model: "SentenceTransformer") -> None:
 
 
 def _drop_layers(model: "SentenceTransformer", feeds: list[Feed], count: int) -> None:
-    drop_layers(model, choose_layers(model, _run(model), feeds, count))
+    if count:
+        drop_layers(model, choose_layers(model, _run(model), feeds, count))
 
 
 def _drop_parts(model: "SentenceTransformer", feeds: list[Feed], *, neurons: float = 0.0, heads: float = 0.0) -> None:

@@ -110,13 +110,14 @@ def frontier_plot(outcome: Outcome) -> str:
             look = {"color": ACCENT, "markersize": 6} if best else {"color": INK, "markersize": 4, "alpha": 0.55}
             axes.plot([x], [y], "o", **look)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.14, y=0.12)
         axes.grid(visible=True, which="both", axis="x", color=FAINT)
         axes.set_xlabel("milliseconds a query (logarithmic)")
         axes.set_ylabel("share of the teacher's quality kept")
-        for name in rungs:  # those of the ladder first, so that they get the near places
-            name_points(axes, [point for point in points if point[0] == name], name)
-        name_points(axes, [point for point in points if point[0] not in rungs], "")
+        # Those of the ladder first, so that their names get the near places.
+        name_points(axes, sorted(points, key=lambda point: point[0] not in rungs), ladder.rungs[-1].name)
 
     return draw(fill, height=3.8, label=label)
 
@@ -127,7 +128,8 @@ def _drawable(rung: Rung) -> bool:
 
 def _verdict(outcome: Outcome) -> str:
     last, teacher = outcome.ladder.rungs[-1], outcome.ladder.teacher
-    words = f"{len(outcome.ladder.rungs)} rungs of {len(outcome.verdicts)} variants. "
+    count = len(outcome.ladder.rungs)
+    words = f"{count} {'rung' if count == 1 else 'rungs'} of {len(outcome.verdicts)} variants. "
     if teacher is not None and last.speedup and last.kept is not None:
         words += (
             f"The fastest, <b>{escape(last.name)}</b>, answers a query <b>{last.speedup:.1f} times</b> as fast as the "
@@ -153,11 +155,12 @@ def _explained(teacher: Rung | None) -> str:
 def _left_out(out: Sequence[Verdict]) -> str:
     if not out:
         return ""
-    rows: list[list[str | Cell]] = [
-        [v.rung.name, Cell(text=v.refused), *cells(v.rung)[:4], cells(v.rung)[9]] for v in out
-    ]
-    heads = ["variant", "why", "quality", "kept", "p", "ms a query", "MB on disk"]
-    return grid(heads, rows) + "<p class=note>Quality on the cases by which choices were made.</p>"
+    told = {}
+    for verdict in out:
+        figures = dict(zip(COLUMNS, cells(verdict.rung), strict=True))
+        said = f" ({figures['kept'].text} kept, {figures['times as fast'].text} times as fast as the teacher)"
+        told[verdict.rung.name] = verdict.refused + ("" if verdict.rung.kept is None else said)
+    return facts(told) + "<p class=note>Quality on the cases by which choices were made.</p>"
 
 
 def _untried(outcome: Outcome) -> str:

@@ -57,8 +57,10 @@ class Compress:
     """Time for all; what is begun is ended."""
     seed: int = 0
     """Of everything random."""
-    threads: int = 0
-    """For a single query; 0 for as many as this process may use."""
+    threads: int = 1
+    """For a single query, the teacher's too; 0 for as many as this process may use. One, as a server that answers
+    several at once has it: on a busy machine two threads of one query wait for each other, torch's most of all,
+    so that a ratio to it tells more of the machine than of the rung."""
     steady: float = 0.99
     """The least cosine of what is said of a row alone with what is said of it in any batch."""
     runtimes: tuple[str, ...] = ()
@@ -369,7 +371,7 @@ class _Run:
             rate=MANY / speed.many.median,
             speedup=speed.speedup,
             rate_gain=speed.gain,
-            bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            bytes=_size(folder),
             folder=folder.relative_to(self.workspace.folder).as_posix(),
         )
 
@@ -458,7 +460,7 @@ class _Run:
             rate_two=MANY / two["teacher"].many.median,
             speedup=1.0,
             rate_gain=1.0,
-            bytes=sum((self.source / GRAPH).with_name(name).stat().st_size for name in [GRAPH.name]),
+            bytes=_size(self.source),
             parameters=self.subject.parameters(self.source),
             runtime="torch" if self.subject.teacher(1) else "onnxruntime",
         )
@@ -471,7 +473,7 @@ class _Run:
             **self.subject.about,
             "choices": "made on one part of the cases; the ladder's quality is of the other part",
             "teacher's quality": f"of its export, which says what torch says (cosine at least {SAME} in the worst row)",
-            "one": f"median of one row of a query's length, {self.threads} threads",
+            "one": f"median of one row of a query's length, threads: {self.threads}",
             "many": f"{MANY} rows of a document's length, one thread and two",
             "timing": "warmed up, in turns with the teacher; ratios are medians over turns",
             "memory": "resident bytes that a fresh process has more after opening it and one full batch",
@@ -489,6 +491,11 @@ def _fill(folder: Path, source: Path, content: bytes) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=skipped)
     (folder / GRAPH).parent.mkdir(exist_ok=True)
     (folder / GRAPH).write_bytes(content)
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of what a rung needs; a body has its fused graph besides."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != FUSED)
 
 
 def _nothing(name: str) -> Rung:
