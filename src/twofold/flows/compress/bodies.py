@@ -205,9 +205,11 @@ def _run(model: "SentenceTransformer") -> Callable[[Feed], torch.Tensor]:
 def _drop_tokens(subject: "TextSubject", model: "SentenceTransformer") -> list[str]:
     before = len(model.tokenizer)
     try:
-        model.tokenizer = drop_tokens(model, model.tokenizer, subject.data.texts)
+        smaller = drop_tokens(model, model.tokenizer, subject.data.texts)
     except (ConfigError, DataError) as error:
         return [f"its tokens were kept: {error}"]
+    transformer: Any = model[0]
+    transformer.processor = smaller  # which is what `model.tokenizer` gives
     _settle(model)
     return [f"of {before:,} tokens, {len(model.tokenizer):,} were kept: those of the catalogue, and single letters."]
 

@@ -243,6 +243,8 @@ class _Run:
             raise
         except TwofoldError as error:
             refused = str(error)
+        except Exception as error:  # of one model or another, the libraries lack something, and each says so otherwise
+            refused = f"it cannot be made of this model ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         noted = {"notes": notes, "refused": refused, "seconds": self.clock() - begun}
         self.workspace.note("bodies", body.name, noted)
         if refused:
