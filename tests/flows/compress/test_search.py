@@ -145,6 +145,12 @@ def test_what_is_left_out_is_told_with_its_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "rungs" / "slow-int8").exists()
 
 
+def test_what_is_left_out_keeps_the_time_that_was_measured(tmp_path: Path) -> None:
+    outcome = run(tmp_path, bodies=("small",))
+    float32 = next(verdict.rung for verdict in outcome.verdicts if verdict.rung.name == "float32")
+    assert float32.milliseconds == pytest.approx(4.0)
+
+
 def test_quality_is_told_of_cases_that_chose_nothing(tmp_path: Path) -> None:
     outcome = run(tmp_path, bodies=("small",))
     small = outcome.ladder.rungs[-1]

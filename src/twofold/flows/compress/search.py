@@ -391,7 +391,8 @@ class _Run:
 
     def _finish(self, untried: Sequence[str]) -> Outcome:
         sound = [rung for rung in self.rungs if rung.name not in self.refused]
-        verdicts = {verdict.rung.name: verdict for verdict in judge(self._level(sound), floor=self.options.floor)}
+        judged = judge(self._level(sound), floor=self.options.floor)
+        verdicts = {rung.name: replace(verdict, rung=rung) for rung, verdict in zip(sound, judged, strict=True)}
         chosen = [rung for rung in sound if not verdicts[rung.name].refused]
         if not chosen:
             raise ConfigError(
