@@ -216,7 +216,7 @@ def compress(
     minutes = _minutes(budget)
     if (data is None) == (artifact is None):
         raise typer.BadParameter("give --data or --artifact, one of them")
-    source = artifact if data is None else _read(data, items, column, _recipe(None), queries)
+    source = artifact or _read(data, items, column, _recipe(None), queries)  # type: ignore[arg-type]  one is given
     subject = text_subject(model, source, seed=seed)
     options = Compress(floor=quality_floor, minutes=minutes, seed=seed)
     with _progress() as progress:

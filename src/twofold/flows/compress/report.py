@@ -34,6 +34,7 @@ COLUMNS = (
 SHORT_COLUMNS = ("kept", "ms", "× fast", "× rate", "MB", "runtime")
 """What a terminal of 80 columns has room for."""
 NONE = "–"
+DOTS = "<p class=note>The line joins the rungs of the ladder; the dots without a name are what was left out.</p>"
 
 
 def cells(rung: Rung) -> list[Cell]:
@@ -81,7 +82,7 @@ def render_page(outcome: Outcome) -> str:
     everything = [*([ladder.teacher] if ladder.teacher else []), *ladder.rungs]
     sections = [
         section("The ladder", _table(everything) + _explained(ladder.teacher)),
-        section("The frontier", f'<div class="plots"><figure>{frontier_plot(outcome)}</figure></div>'),
+        section("The frontier", f'<div class="plots"><figure>{frontier_plot(outcome)}</figure></div>' + DOTS),
         section("What was left out, and why", _left_out(out) + _untried(outcome)),
         section("How each was made", facts({rung.name: _made(rung) for rung in ladder.rungs})),
         section("How it was measured", facts({**ladder.protocol, "machine": dict(ladder.machine)})),
@@ -116,8 +117,8 @@ def frontier_plot(outcome: Outcome) -> str:
         axes.grid(visible=True, which="both", axis="x", color=FAINT)
         axes.set_xlabel("milliseconds a query (logarithmic)")
         axes.set_ylabel("share of the teacher's quality kept")
-        # Those of the ladder first, so that their names get the near places.
-        name_points(axes, sorted(points, key=lambda point: point[0] not in rungs), ladder.rungs[-1].name)
+        teacher = ladder.teacher.name if ladder.teacher is not None else ""
+        name_points(axes, [point for point in points if point[0] in rungs | {teacher}], ladder.rungs[-1].name)
 
     return draw(fill, height=3.8, label=label)
 

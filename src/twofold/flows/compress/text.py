@@ -38,7 +38,7 @@ SHORT, LONG = 16, 128
 MANY = 32
 CALIBRATION = 128
 """Texts that ranges are taken from."""
-QUERIES, DOCUMENTS, FEWEST = 300, 2_000, 40
+QUERIES, DOCUMENTS, FEWEST = 300, 1_000, 40
 """How many cases and texts quality is measured on, and how few cases will do."""
 DEPTH = 10
 
