@@ -214,10 +214,12 @@ def compress(
     from twofold.flows.compress import compress as make_ladder  # noqa: PLC0415
 
     minutes = _minutes(budget)
-    if (data is None) == (artifact is None):
+    if data is not None and artifact is None:
+        subject = text_subject(model, _read(data, items, column, _recipe(None), queries), seed=seed)
+    elif artifact is not None and data is None:
+        subject = text_subject(model, artifact, seed=seed)
+    else:
         raise typer.BadParameter("give --data or --artifact, one of them")
-    source = artifact or _read(data, items, column, _recipe(None), queries)  # type: ignore[arg-type]  one is given
-    subject = text_subject(model, source, seed=seed)
     options = Compress(floor=quality_floor, minutes=minutes, seed=seed)
     with _progress() as progress:
         outcome = make_ladder(subject, folder, options, progress=progress)
