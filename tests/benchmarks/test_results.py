@@ -35,6 +35,12 @@ def test_the_sequential_model_reaches_what_is_published_of_its_kind() -> None:
     assert found["twofold with sequences", "ndcg@10"] >= 0.20
 
 
+def test_a_language_model_and_sequences_rank_no_worse_on_a_small_log() -> None:
+    found = figures("movielens-small")
+    for metric in ("ndcg@5", "ndcg@10", "ndcg@20", "hr@5", "hr@10", "hr@20", "mrr@10"):
+        assert found["language", metric] >= found["twofold default recipe", metric]
+
+
 def test_titles_help_short_histories_beyond_what_is_published() -> None:
     found = figures("beauty-loo")  # published on this file: .1008 and .0611
     assert found["sequential, titles", "hr@10"] >= 0.1008
