@@ -19,6 +19,7 @@ NAMES = {
     "clothing": "clothing",
     "cold-items": "cold_items",
     "compress": "compress",
+    "compress-parts": "compress_parts",
     "costs": "costs",
     "dense": "dense",
     "ml1m-loo": "ml1m_loo",

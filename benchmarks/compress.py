@@ -28,7 +28,7 @@ from twofold.flows.compress import Compress, Outcome, TextData, TextSubject, com
 from twofold.flows.compress.text import Judged, judged_among
 from twofold.flows.compress.weighing import THOROUGH
 
-__all__ = ["run"]
+__all__ = ["run", "scifact_data"]
 
 MINUTES, SEED, CLAIMS, ABSTRACTS = 9.0, 0, 300, 1_000
 FLOOR = 0.5
@@ -48,7 +48,7 @@ def run(data: Path, progress: Progress) -> dict[str, Any]:
     minutes = float(os.environ.get("TWOFOLD_COMPRESS_MINUTES", MINUTES))
     cases = int(os.environ.get("TWOFOLD_COMPRESS_CASES", "0"))
     subjects = {
-        "scifact": TextSubject(folder, _scifact(data / "scifact", cases), name="on SciFact"),
+        "scifact": TextSubject(folder, scifact_data(data / "scifact", cases), name="on SciFact"),
         "ml-latest-small": TextSubject(
             folder,
             text_data(read_data(data / "ml-latest-small"), queries=cases or CLAIMS, documents=cases or 2_000),
@@ -109,7 +109,7 @@ def _rows(name: str, ladder: Ladder) -> Iterator[dict[str, Any]]:
             yield {"system": system, "metric": "times as small", "value": ladder.teacher.bytes / rung.bytes}
 
 
-def _scifact(folder: Path, cases: int) -> TextData:
+def scifact_data(folder: Path, cases: int) -> TextData:
     """Return claims and abstracts: training claims to choose by, test claims among all abstracts to report."""
     training, test = read_scifact(folder, split="train"), read_scifact(folder)
     texts, rng = item_texts(test.documents), np.random.default_rng(SEED)
