@@ -180,7 +180,9 @@ def test_operators_see_how_it_is(call: Caller, fitted: Pipeline) -> None:
     health = call("GET", "/health").json()
     assert (health["status"], health["items"], health["trouble"]) == ("ok", len(fitted.dataset.items), None)
     assert call("GET", "/ready").status_code == 200
-    assert call("GET", "/ladder").json() == {"rungs": [], "current": None}
+    ladder = call("GET", "/ladder").json()
+    assert (ladder["rungs"], ladder["current"], ladder["waiting"]) == ([], None, 0)
+    assert ladder["arriving"] > 0
     assert call("GET", "/experiments").json() == {"experiments": []}
     assert 'twofold_requests_total{method="POST",route="/recommend",status="200"} 1.0' in call("GET", "/metrics").text
 

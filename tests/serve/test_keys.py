@@ -54,6 +54,13 @@ def test_a_key_may_ask_at_its_rate_and_twice_that_in_a_burst() -> None:
     assert [ring.wait(key) for _ in range(5)] == [0, 0, 0, 0, 0.5]
 
 
+def test_even_the_slowest_key_may_ask_once_at_the_start() -> None:
+    now = 0.0
+    key = Key(name="a", role="read", sha256="", rate=0.001)
+    ring = Keyring([key], clock=lambda: now)
+    assert [ring.wait(key), ring.wait(key)] == [0, 1000]
+
+
 def test_a_role_holds_those_below_it() -> None:
     keys = [Key(name=role, role=role, sha256="") for role in ("read", "event", "admin")]
     assert [[key.may(role) for role in ("read", "event", "admin")] for key in keys] == [

@@ -35,6 +35,8 @@ class Slate:
     """Why there are fewer than k picks; None where there are k."""
     milliseconds: dict[str, float] = field(default_factory=dict)
     """Time spent in each stage."""
+    rung: str | None = None
+    """Which rung of a ladder encoded the search text; None where there is no ladder or no text."""
 
     def __len__(self) -> int:
         return len(self.picks)

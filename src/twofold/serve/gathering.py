@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class Gatherer(Generic[T, R]):
-    """Does work of one kind in one thread, as much together as waits.
+    """Does work of one kind in one thread, as much together as waits, in the order of arrival.
 
     Args:
         work: returns for each task its result, or the error that is its answer.
@@ -42,10 +42,10 @@ class Gatherer(Generic[T, R]):
         Raises:
             Refusal: too many tasks wait.
         """
-        if len(self._waiting) >= self._most:
+        if len(self) >= self._most:
             raise Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((task, future))
+        self._push(task, future)
         self._start()
         return await future
 
@@ -53,19 +53,29 @@ class Gatherer(Generic[T, R]):
         """Return how many tasks wait."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is being done, so that a task would have to wait."""
+        return self._busy
+
     def close(self) -> None:
         """Finish what is being done, and take no more."""
         self._thread.shutdown()
 
-    def _start(self) -> None:
-        if self._busy:
-            return
+    def _push(self, task: T, future: "asyncio.Future[R]") -> None:
+        self._waiting.append((task, future))
+
+    def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+        """Return what is done next; what nobody wants any more is left out."""
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while self._waiting and len(batch) < self._together:
             task, future = self._waiting.popleft()
-            if not future.cancelled():  # whoever asked hung up
+            if not future.done():  # else whoever asked hung up
                 batch.append((task, future))
-        if batch:
+        return batch
+
+    def _start(self) -> None:
+        if not self._busy and (batch := self._take()):
             self._busy = True
             self._thread.submit(self._do, batch, batch[0][1].get_loop())
 
@@ -81,7 +91,7 @@ class Gatherer(Generic[T, R]):
         self._busy = False
         self._start()
         for (_, future), result in zip(batch, results, strict=True):
-            if future.cancelled():
+            if future.done():
                 continue
             if isinstance(result, Exception):
                 future.set_exception(result)

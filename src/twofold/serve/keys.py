@@ -50,7 +50,7 @@ class Keyring:
 
     def __init__(self, keys: Sequence[Key], *, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys, self._share, self._clock = tuple(keys), share, clock
-        self._buckets = {key.name: (2 * key.rate * share, clock()) for key in keys}
+        self._buckets = {key.name: (self._most(key), clock()) for key in keys}
 
     def find(self, token: str) -> Key | None:
         """Return the key of a token; every key is compared, each in the same time."""
@@ -65,12 +65,16 @@ class Keyring:
         rate = key.rate * self._share
         left, since = self._buckets[key.name]
         now = self._clock()
-        left = min(left + (now - since) * rate, max(2 * rate, 1.0))
+        left = min(left + (now - since) * rate, self._most(key))
         if left < 1:
             self._buckets[key.name] = (left, now)
             return (1 - left) / rate
         self._buckets[key.name] = (left - 1, now)
         return 0.0
+
+    def _most(self, key: Key) -> float:
+        """Return what a bucket holds: two seconds' worth, and one request at least."""
+        return max(2 * key.rate * self._share, 1.0)
 
 
 def read_keys(path: Path) -> list[Key]:

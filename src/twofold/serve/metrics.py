@@ -35,6 +35,27 @@ class Metrics:
         self.waiting = Gauge(
             "twofold_questions_waiting", "Questions that wait.", registry=registry, multiprocess_mode="livesum"
         )
+        self.waited = Histogram(
+            "twofold_question_wait_seconds",
+            "From a question's arrival to its turn.",
+            ["priority"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.refused = Counter(
+            "twofold_questions_refused",
+            "Questions that could not be answered in time.",
+            ["priority"],
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "twofold_questions_dropped", "Questions whose caller hung up before their turn.", registry=registry
+        )
+        self.rungs = Counter("twofold_answers_by_rung", "Questions answered by each rung.", ["rung"], registry=registry)
+        self.steps = Counter("twofold_ladder_steps", "Steps on the ladder.", ["direction"], registry=registry)
+        self.vectors = Counter(
+            "twofold_query_vectors", "Search texts whose vector was kept, or not.", ["cache"], registry=registry
+        )
         self.behind = Gauge(
             "twofold_events_behind", "Stored events unknown yet.", registry=registry, multiprocess_mode="livemax"
         )

@@ -13,6 +13,7 @@ from twofold.core.query import Query
 from twofold.core.scores import Mask
 from twofold.serve import wire
 from twofold.serve.explaining import explain
+from twofold.serve.hearing import heard
 from twofold.serve.keys import Role
 from twofold.serve.live import item_rows
 from twofold.serve.problems import Refusal
@@ -52,37 +53,25 @@ class Completes(Protocol):
         ...
 
 
-async def search(server: Server, _: Request, ask: wire.Search) -> wire.Served:
+async def search(server: Server, request: Request, ask: wire.Search) -> wire.Served:
     """Find items by words."""
-    query = Query(
-        text=ask.text,
-        user=ask.user,
-        history=ask.history,
-        k=ask.k,
-        filters=ask.filters,
-        exclude=ask.exclude,
-        repeat=ask.repeat,
-    )
-    return await _served(server, query)
+    more = {"text": ask.text, "user": ask.user, "history": ask.history, "repeat": ask.repeat}
+    return await _served(server, request, ask, more)
 
 
-async def recommend(server: Server, _: Request, ask: wire.Recommend) -> wire.Served:
+async def recommend(server: Server, request: Request, ask: wire.Recommend) -> wire.Served:
     """Recommend items to a user, known or new."""
-    query = Query(
-        user=ask.user, history=ask.history, k=ask.k, filters=ask.filters, exclude=ask.exclude, repeat=ask.repeat
-    )
-    return await _served(server, query)
+    return await _served(server, request, ask, {"user": ask.user, "history": ask.history, "repeat": ask.repeat})
 
 
-async def similar(server: Server, _: Request, ask: wire.Similar) -> wire.Served:
+async def similar(server: Server, request: Request, ask: wire.Similar) -> wire.Served:
     """Find items like the given ones."""
-    query = Query(items=ask.items, user=ask.user, k=ask.k, filters=ask.filters, exclude=ask.exclude, repeat=ask.repeat)
-    return await _served(server, query)
+    return await _served(server, request, ask, {"items": ask.items, "user": ask.user, "repeat": ask.repeat})
 
 
-async def trending(server: Server, _: Request, ask: wire.Trending) -> wire.Served:
+async def trending(server: Server, request: Request, ask: wire.Trending) -> wire.Served:
     """Say what many people like now."""
-    return await _served(server, Query(k=ask.k, filters=ask.filters, exclude=ask.exclude))
+    return await _served(server, request, ask, {})
 
 
 async def suggest(server: Server, _: Request, ask: wire.Suggest) -> wire.Suggestions:
@@ -166,9 +155,9 @@ async def ready(server: Server, _: Request, __: None) -> wire.Health:
     return found
 
 
-async def ladder(_: Server, __: Request, ___: None) -> wire.Ladder:
-    """Show the rungs that are loaded; there are none yet."""
-    return wire.Ladder()
+async def ladder(server: Server, _: Request, __: None) -> wire.Ladder:
+    """Show the rungs of the query encoder, and the one in use."""
+    return server.ladder()
 
 
 async def experiments(_: Server, __: Request, ___: None) -> wire.Experiments:
@@ -176,8 +165,19 @@ async def experiments(_: Server, __: Request, ___: None) -> wire.Experiments:
     return wire.Experiments()
 
 
-async def _served(server: Server, query: Query) -> wire.Served:
-    return wire.Served(slate=await server.ask(query), artifact=server.live.name)
+async def _served(server: Server, request: Request, ask: wire.Asked, more: Mapping[str, Any]) -> wire.Served:
+    query = Query(
+        k=ask.k,
+        filters=ask.filters,
+        exclude=ask.exclude,
+        priority=ask.priority,
+        deadline_ms=ask.deadline_ms,
+        **more,
+    )
+    asked = server.ask(query)
+    # Only what has to wait can be dropped in time, and only then is it worth listening for a caller that hangs up.
+    slate = await (heard(request, asked) if server.questions.busy else asked)
+    return wire.Served(slate=slate, artifact=server.live.name)
 
 
 async def _recorded(server: Server, event: Event) -> wire.Accepted:

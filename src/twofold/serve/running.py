@@ -64,7 +64,17 @@ def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="twofold-metrics-") as folder:
         os.environ[MANY] = folder
-        Multiprocess(config, [bound]).run()
+        Supervisor(config, [bound]).run()
+
+
+class Supervisor(Multiprocess):
+    """Replaces workers that died or hang."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Look at each worker; one that dies while it is asked is known at once by the end of its pipe."""
+        for process in self.processes:
+            process.child_conn.close()  # the worker has its own; as long as this one is open there is no end
+        super().keep_subprocess_alive()
 
 
 def _bind(settings: Settings) -> socket.socket:

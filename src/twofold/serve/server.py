@@ -6,21 +6,26 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from twofold.core.artifact import Artifact
 from twofold.core.errors import StoreError, TwofoldError
 from twofold.core.event import Event
+from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.slate import Slate
 from twofold.events import EventStore, SqlStore
+from twofold.serve import wire
+from twofold.serve.asking import Answering, Questions
+from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.gathering import Gatherer
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
+from twofold.serve.rungs import SAMPLE, VectorCache, cache_searches, open_rungs
 from twofold.serve.settings import Settings
-from twofold.serve.wire import Health
 
 __all__ = ["Server", "check"]
 
@@ -51,11 +56,28 @@ class Server:
         self.keyring = Keyring(read_keys(settings.keys), share=1 / settings.workers) if settings.keys else None
         self.store = SqlStore(settings.events) if store is None else store
         self.trouble: str | None = None
-        self._seen, self.live = self._open()
-        self.questions = Gatherer(self._answer, name="questions", together=settings.together, most=settings.waiting)
+        self._vectors = VectorCache(settings.cached_vectors)
+        self._seen, self.answering = self._open()
+        self.questions = Questions(
+            self._answer,
+            lambda: self.answering,
+            self.metrics,
+            deadlines={
+                "interactive": settings.interactive_ms / 1000,
+                "standard": settings.standard_ms / 1000,
+                "batch": settings.batch_ms / 1000,
+            },
+            together=settings.together,
+            most=settings.waiting,
+        )
         self.writing = Gatherer(self._write, name="writing", together=WRITES_TOGETHER, most=settings.waiting)
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._follow, self._keep)]
+
+    @property
+    def live(self) -> Live:
+        """The artifact that answers now, with all that happened since it was fitted."""
+        return self.answering.live
 
     def start(self) -> None:
         """Begin to keep up with the event store and with the artifact's link."""
@@ -96,7 +118,7 @@ class Server:
             if event.slate is not None:
                 self.metrics.attributed.labels(event.kind).inc()
 
-    def health(self) -> Health:
+    def health(self) -> wire.Health:
         """Return how the server is.
 
         Raises:
@@ -105,7 +127,7 @@ class Server:
         live = self.live
         behind = max(self.store.end() - live.offset, 0)
         self.metrics.behind.set(behind)
-        return Health(
+        return wire.Health(
             status="ok" if behind <= BEHIND and all(thread.is_alive() for thread in self._threads) else "waiting",
             process=os.getpid(),
             artifact=live.name,
@@ -116,15 +138,42 @@ class Server:
             trouble=self.trouble,
         )
 
-    def _answer(self, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
-        pipeline = self.live.pipeline
+    def ladder(self) -> wire.Ladder:
+        """Return the rungs of the query encoder that may answer, and what they cost now."""
+        now, by = time.monotonic(), self.answering
+        controller = by.controller
+        arriving, waiting = controller.rate(now), len(self.questions)
+        if not waiting and not self.questions.busy:
+            controller.choose(now, [])  # quiet counts also where nothing is asked
+        if by.ladder is None:
+            return wire.Ladder(arriving=arriving, waiting=waiting)
+        rungs = [
+            wire.RungState(
+                name=step.name,
+                quality=step.quality,
+                milliseconds=step.seconds * 1000,
+                question_milliseconds=controller.seconds(1, step) * 1000,
+            )
+            for step in controller.steps
+        ]
+        return wire.Ladder(rungs=rungs, current=controller.current.name, arriving=arriving, waiting=waiting)
+
+    def _answer(self, by: Answering, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+        pipeline = by.live.pipeline
         self.metrics.together.observe(len(queries))
         try:
-            return pipeline.run_many(queries)
+            slates = pipeline.run_many(queries)
         except Exception as error:
             if len(queries) == 1:
                 return [error]
-            return [answer for query in queries for answer in self._answer([query])]  # only the wrong ones fail
+            return [answer for query in queries for answer in self._answer(by, [query])]  # only the wrong ones fail
+        if by.ladder is None:
+            return slates
+        rung = by.ladder.current
+        return [
+            slate if query.text is None else replace(slate, rung=rung)
+            for query, slate in zip(queries, slates, strict=True)
+        ]
 
     def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
         self.store.append([event for batch in batches for event in batch])
@@ -161,17 +210,17 @@ class Server:
         if (sign := _sign(self.settings.artifact)) in (self._seen, None):
             return
         try:
-            _, live = self._open()
+            _, answering = self._open()
         except TwofoldError as error:
             self._seen = sign
             self.metrics.swaps.labels("refused").inc()
             self._tell(f"the new artifact was refused: {error}")
             return
-        self._seen, self.live, self.trouble = sign, live, None
+        self._seen, self.answering, self.trouble = sign, answering, None
         self.metrics.swaps.labels("done").inc()
-        log.info("artifact %s answers from now on", live.name)
+        log.info("artifact %s answers from now on", answering.live.name)
 
-    def _open(self) -> tuple[object, Live]:
+    def _open(self) -> tuple[object, Answering]:
         """Open the artifact, and let it take in all that happened since it was fitted."""
         sign = _sign(self.settings.artifact)
         folder = self.settings.artifact.resolve()  # the link may change while this one is read
@@ -179,7 +228,22 @@ class Server:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
         live.catch_up()
-        return sign, live
+        return sign, self._steered(live, folder)
+
+    def _steered(self, live: Live, folder: Path) -> Answering:
+        """Put the cache before the encoders of search texts, and the rungs of a ladder in the place of one of them."""
+        searchers = cache_searches(live.pipeline, live.name, self._vectors)
+        steering, place = Steering(floor=self.settings.quality_floor), self.settings.ladder or folder.parent / "ladder"
+        only = Controller([Step(name="", quality=1.0, seconds=0.0)], steering, now=time.monotonic())
+        if not searchers or (self.settings.ladder is None and not (place / LADDER).is_file()):
+            return Answering(live, only, searchers)
+        ladder = Ladder.read(place)
+        open_rungs(searchers[0], live.pipeline.dataset.items["title"].head(SAMPLE).to_list(), place, ladder)
+        steps = [
+            Step(name=rung.name, quality=rung.quality / ladder.rungs[0].quality, seconds=rung.milliseconds / 1000)
+            for rung in ladder.rungs
+        ]
+        return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, searchers[0])
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:

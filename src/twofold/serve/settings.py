@@ -37,6 +37,18 @@ class Settings:
     """Questions that are answered in one go at most."""
     waiting: int = 500
     """Questions that may wait; further ones are refused."""
+    interactive_ms: float = 100.0
+    """By when an interactive question is to be answered, where it names no deadline."""
+    standard_ms: float = 2_000.0
+    """The same for a standard one."""
+    batch_ms: float = 60_000.0
+    """The same for one of a batch."""
+    ladder: Path | None = None
+    """The folder of the query encoder's ladder; by default `ladder` beside the artifact, if there is one."""
+    quality_floor: float = 0.9
+    """The share of the top rung's quality below which no rung answers."""
+    cached_vectors: int = 10_000
+    """Search texts whose vectors are kept."""
     follow_seconds: float = 0.05
     """How often the event store is looked at for what other workers wrote."""
 
@@ -45,6 +57,10 @@ class Settings:
             raise ConfigError("the port must be 0 to 65535 and the workers 1 to 256; mend that.")
         if min(self.largest_body, self.together, self.waiting) < 1 or min(self.body_seconds, self.follow_seconds) <= 0:
             raise ConfigError("bounds of a server must be above 0; raise them.")
+        if min(self.interactive_ms, self.standard_ms, self.batch_ms) <= 0 or self.cached_vectors < 1:
+            raise ConfigError("deadlines and the number of kept vectors must be above 0; raise them.")
+        if not 0 <= self.quality_floor <= 1:
+            raise ConfigError(f"the quality floor is a share of 0 to 1, not {self.quality_floor}; mend it.")
         if any("*" in origin or not origin.startswith(("https://", "http://")) for origin in self.origins):
             raise ConfigError("an origin is https:// or http:// and a host, without *; name each page's.")
         if self.keys is None and not is_loopback(self.host):

@@ -20,6 +20,7 @@ __all__ = [
     "Ladder",
     "Problem",
     "Recommend",
+    "RungState",
     "Search",
     "Served",
     "Similar",
@@ -53,6 +54,10 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     k: Count = 10
     filters: Filters = {}
     exclude: Keys = []
+    priority: Literal["interactive", "standard", "batch"] = "standard"
+    """Whether somebody waits for it, or nobody does."""
+    deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
+    """By when an answer is wanted; one that could only come later is refused at once."""
 
 
 class Search(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,11 +211,27 @@ class Health(Struct, frozen=True, kw_only=True):
     """What went wrong last, such as an artifact that could not be opened."""
 
 
-class Ladder(Struct, frozen=True, kw_only=True):
-    """The rungs that are loaded, and the one in use; empty where the artifact has none."""
+class RungState(Struct, frozen=True, kw_only=True):
+    """A rung of the query encoder, and what a question costs with it."""
 
-    rungs: list[dict[str, Any]] = []
+    name: str
+    quality: float
+    """A share of the top rung's."""
+    milliseconds: float
+    """Of a text, as measured when the ladder was made."""
+    question_milliseconds: float
+    """Of a whole question, as predicted from what is measured now."""
+
+
+class Ladder(Struct, frozen=True, kw_only=True):
+    """The rungs of the query encoder that may answer, and the one in use; empty where there is no ladder."""
+
+    rungs: list[RungState] = []
     current: str | None = None
+    arriving: float = 0.0
+    """Questions a second that come to this worker, without those of batches."""
+    waiting: int = 0
+    """Questions that wait in this worker."""
 
 
 class Experiments(Struct, frozen=True, kw_only=True):

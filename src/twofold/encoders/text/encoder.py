@@ -20,7 +20,7 @@ from twofold.core.stage import Encoder, Modality, Retriever, Stage
 from twofold.data.texts import item_texts
 from twofold.encoders.text.finetune import FineTune, finetune
 from twofold.encoders.text.pairs import pairs_of, search_with
-from twofold.encoders.text.runtime import OnnxEncoder
+from twofold.encoders.text.runtime import OnnxEncoder, TextVectors
 from twofold.encoders.text.weights import find_model
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class TextEncoder(Encoder):
     needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"negatives": Retriever})  # type: ignore[type-abstract]
     reads = ("text",)
     config: TextEncoderConfig
+    searcher: TextVectors
+    """Encodes what people search with: the model itself, or what a server puts in its place, of the same space."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Load the model, fine-tune it where the options say so, export it, and encode all items.
@@ -130,7 +132,7 @@ class TextEncoder(Encoder):
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of search texts, float32 [b, d]; empty ones get zeros."""
-        return self._runtime.encode(values, prefix=self._prompts["query"])
+        return self.searcher.encode(values, prefix=self._prompts["query"])
 
     def encode_items(self, items: pl.DataFrame) -> Floats:
         """Return the vectors of items by title, categories and text, float32 [n, d]; where all are empty, zeros."""
@@ -156,3 +158,4 @@ class TextEncoder(Encoder):
             batch_size=self.config.batch_size,
             dimensions=self.config.dimensions,
         )
+        self.searcher = self._runtime

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
 from twofold.core.threads import available_threads
 
-__all__ = ["GRAPH", "Network", "OnnxEncoder", "cut"]
+__all__ = ["GRAPH", "Network", "OnnxEncoder", "TextVectors", "cut"]
 
 Network = Callable[[Mapping[str, npt.NDArray[Any]]], Floats]
 """Maps `input_ids` and `attention_mask` [b, l] to vectors [b, d]."""
@@ -28,6 +28,19 @@ LETTERS = 64
 """Characters read for each token that a model takes; what is behind is not even tokenised."""
 
 log = logging.getLogger(__name__)
+
+
+class TextVectors(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def dimensions(self) -> int:
+        """How long the vectors are."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, prefix: str = "") -> Floats:
+        """Return the vectors of texts, float32 [b, d], of length 1 or 0."""
+        ...
 
 
 class OnnxEncoder:

@@ -1,0 +1,190 @@
+"""`Questions`: the questions that wait: who is next, who cannot be answered in time, and which rung answers."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from twofold.core.query import Query
+from twofold.core.slate import Slate
+from twofold.serve.control import Controller, Demand, Step
+from twofold.serve.gathering import Gatherer
+from twofold.serve.lanes import PRIORITIES, Lanes, Priority, Waiting
+from twofold.serve.live import Live
+from twofold.serve.metrics import Metrics
+from twofold.serve.problems import Refusal
+from twofold.serve.rungs import Rungs
+
+__all__ = ["Answering", "Questions"]
+
+Asked = tuple[Query, "asyncio.Future[Slate]"]
+Answer = Callable[["Answering", Sequence[Query]], Sequence[Slate | Exception]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What answers: an artifact, and what steers it."""
+
+    live: Live
+    controller: Controller
+    searchers: Sequence[Rungs] = ()
+    """The encoders of search texts."""
+    ladder: Rungs | None = None
+    """The one of them that has several rungs."""
+
+
+@dataclass(slots=True)
+class Go:
+    """Questions that are answered together, and what that took."""
+
+    by: Answering
+    step: Step
+    count: int
+    seconds: float = 0.0
+    encoding: float = 0.0
+    hits: int = 0
+    misses: int = 0
+    begun: float = field(default=0.0)
+
+
+class Questions(Gatherer[Query, Slate]):
+    """Answers questions in one thread, as many together as the nearest deadline lets.
+
+    Args:
+        answer: answers questions by what answers now.
+        by: returns what answers now.
+        metrics: told of waiting, refusals and rungs.
+        deadlines: seconds within which each priority is to be answered, where a question names no deadline.
+        together: how many are answered in one go at most.
+        most: how many may wait.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        by: Callable[[], Answering],
+        metrics: Metrics,
+        *,
+        deadlines: Mapping[Priority, float],
+        together: int,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(self._timed, name="questions", together=together, most=most)
+        self._answer, self._by, self._metrics = answer, by, metrics
+        self._deadlines, self._clock = deadlines, clock
+        self._lanes: Lanes[Asked] = Lanes()
+        self._go: Go | None = None
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._lanes)
+
+    def predicted(self, priority: Priority) -> float:
+        """Return in how many seconds a question that comes now would be answered, by the fastest rung."""
+        controller = self._by().controller
+        return self._running() + controller.seconds(self._lanes.ahead(priority) + 1)
+
+    async def do(self, task: Query) -> Slate:
+        """Have a question answered.
+
+        Raises:
+            Refusal: too many wait, or it could not be answered in time.
+        """
+        now, controller = self._clock(), self._by().controller
+        if task.priority != "batch":
+            controller.arrived(now)
+        slack, wait = self._slack(task), self.predicted(task.priority)
+        # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
+        if self._busy and controller.costs.known and wait > slack:
+            raise self._late(task.priority, wait - slack)
+        return await super().do(task)
+
+    def _slack(self, query: Query) -> float:
+        return self._deadlines[query.priority] if query.deadline_ms is None else query.deadline_ms / 1000
+
+    def _late(self, priority: Priority, seconds: float) -> Refusal:
+        self._metrics.refused.labels(priority).inc()
+        return Refusal(
+            429,
+            "more is asked than can be answered in time; try again later, or give a longer deadline_ms.",
+            {"Retry-After": str(max(1, math.ceil(seconds)))},
+        )
+
+    def _running(self) -> float:
+        """Return how long the go that is being done will still take."""
+        if self._go is None:
+            return 0.0
+        expected = self._go.by.controller.seconds(self._go.count, self._go.step)
+        return max(expected - (self._clock() - self._go.begun), 0.0)
+
+    def _push(self, task: Query, future: "asyncio.Future[Slate]") -> None:
+        now = self._clock()
+        self._lanes.push(Waiting((task, future), task.priority, now, now + self._slack(task)))
+
+    def _take(self) -> list[Asked]:
+        now, by = self._clock(), self._by()
+        most = self._together
+        if by.controller.costs.known:
+            # What comes while a go is being done must still be in time; a go takes half the shortest deadline at most.
+            half = min(self._deadlines.values()) / 2
+            most = min(most, max(1, int(half / max(by.controller.seconds(1, by.controller.current), 1e-9))))
+        taken: list[Waiting[Asked]] = []
+        while len(taken) < most and len(self._lanes):
+            waiting = self._lanes.pop(now)
+            _, future = waiting.task
+            if future.done():  # whoever asked hung up
+                self._metrics.dropped.inc()
+            elif waiting.until <= now:
+                future.set_exception(self._late(waiting.priority, 0.0))
+            else:
+                taken.append(waiting)
+        if not taken:
+            self._go = None
+            return []
+        for waiting in taken:
+            self._metrics.waited.labels(waiting.priority).observe(now - waiting.since)
+        before = by.controller.current
+        step = by.controller.choose(now, self._demands(taken, now))
+        if step is not before:
+            self._metrics.steps.labels("down" if step.quality < before.quality else "up").inc()
+        if by.ladder is not None:
+            by.ladder.current = step.name
+        self._go = Go(by, step, len(taken), begun=now)
+        return [waiting.task for waiting in taken]
+
+    def _demands(self, taken: Sequence[Waiting[Asked]], now: float) -> list[Demand]:
+        """Return the questions that are hardest to answer in time: of this go, and the last of each lane."""
+        demands = [Demand(len(taken), min(waiting.until for waiting in taken) - now)]
+        for priority in PRIORITIES:
+            last = self._lanes.last(priority)
+            if last is not None:
+                ahead = self._lanes.ahead(priority, self._lanes.count(priority) - 1)
+                demands.append(Demand(len(taken) + ahead + 1, last.until - now))
+        return demands
+
+    def _timed(self, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+        """Answer a go in the thread, and note what it took."""
+        go = self._go
+        assert go is not None
+        begun = self._clock()
+        try:
+            return self._answer(go.by, queries)
+        finally:
+            go.seconds = self._clock() - begun
+            for searcher in go.by.searchers:
+                spent = searcher.take()
+                go.hits, go.misses = go.hits + spent.hits, go.misses + spent.misses
+                if searcher is go.by.ladder:
+                    go.encoding += spent.seconds
+
+    def _finish(self, batch: Sequence[Asked], results: Sequence[Slate | Exception]) -> None:
+        if (go := self._go) is not None:
+            go.by.controller.costs.observe(go.step, go.count, go.seconds, go.encoding)
+            self._metrics.vectors.labels("hit").inc(go.hits)
+            self._metrics.vectors.labels("miss").inc(go.misses)
+            self._metrics.rungs.labels(go.step.name).inc(go.count)
+        self._go = None
+        super()._finish(batch, results)

@@ -1,0 +1,198 @@
+"""`Controller`: which rung of a ladder answers now, and how long a question would take. Logic alone, on a given clock.
+
+A question costs seconds = rest + factor x table, where `table` is what the ladder says of a rung, `factor` how much
+dearer the rung is here and now (other load, questions without a text, cached vectors), and `rest` what does not
+depend on the rung. Both are running means of what is measured; a high quantile of measured over predicted seconds
+says how far a single go may be above the mean.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twofold.core.errors import ConfigError
+
+__all__ = ["Controller", "Costs", "Demand", "Steering", "Step"]
+
+WINDOW = 64
+"""Goes whose measured over predicted seconds give the high quantile."""
+HIGH = 0.95
+MEMORY = 0.15
+"""The weight of a new go in the running means."""
+RATE_SECONDS = 1.0
+"""Over how long the rate of arrivals is averaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rung, as the controller sees it."""
+
+    name: str
+    quality: float
+    """A share of the top rung's."""
+    seconds: float
+    """Of a query, as the ladder says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """How a controller steers.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+
+    floor: float = 0.9
+    """The share of the top rung's quality below which no rung is used."""
+    quiet: float = 0.25
+    """Seconds in which a better rung would have done, before one step up; shorter where there are many rungs."""
+    recovery: float = 9.0
+    """Seconds of quiet after which the top rung answers again."""
+    margin: float = 0.9
+    """The share of what is left until a deadline that is planned with."""
+    down: float = 0.95
+    """The share of a rung's capacity above which it is left."""
+    up: float = 0.9
+    """The share of a better rung's capacity below which it is taken again."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.floor <= 1 and self.quiet > 0 and self.recovery > 0):
+            raise ConfigError("a quality floor is 0 to 1, and times are above 0; mend that.")
+        if not (0 < self.margin <= 1 and 0 < self.up <= self.down <= 1):
+            raise ConfigError("margin is above 0 to 1, and up at most down; mend that.")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A question that waits, or is being chosen for."""
+
+    ahead: float
+    """Questions that are done before it or with it, itself included."""
+    slack: float
+    """Seconds until it must be answered."""
+
+
+class Costs:
+    """What questions cost, as measured."""
+
+    def __init__(self) -> None:
+        self.rest, self.factor, self._seen = 0.0, 1.0, 0
+        self._ratios: deque[float] = deque(maxlen=WINDOW)
+        self._high = 1.0
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured yet."""
+        return self._seen > 0
+
+    def of(self, step: Step) -> float:
+        """Return the mean seconds of a question."""
+        return self.rest + self.factor * step.seconds
+
+    @property
+    def high(self) -> float:
+        """The high quantile of measured over predicted seconds of a go, at least 1."""
+        return self._high
+
+    def observe(self, step: Step, count: int, seconds: float, encoding: float) -> None:
+        """Take in a go.
+
+        Args:
+            step: the rung that was used.
+            count: how many questions it answered.
+            seconds: how long it took.
+            encoding: how much of that the rung took.
+        """
+        expected = self.of(step) * count
+        if self._seen and expected > 0:
+            self._ratios.append(seconds / expected)
+            ordered = sorted(self._ratios)
+            self._high = max(1.0, ordered[min(len(ordered) - 1, int(HIGH * len(ordered)))])
+        weight = max(MEMORY, 1 / (self._seen + 1))
+        self._seen += 1
+        self.rest += weight * (max(seconds - encoding, 0.0) / count - self.rest)
+        if step.seconds > 0:
+            self.factor += weight * (encoding / count / step.seconds - self.factor)
+
+
+class Controller:
+    """Picks the best rung whose predicted latency meets the deadlines at the present load.
+
+    It steps down at once, as far as needed, and up one step after each quiet time. A step is a change of an index.
+
+    Sources: Romero et al., "INFaaS" (USENIX ATC 2021) and Khare et al., "SuperServe" (NSDI 2025), for choosing a
+    variant by the slack that is left.
+
+    Args:
+        steps: the rungs, the best and slowest first.
+        steering: how it steers.
+        now: seconds of the clock.
+
+    Raises:
+        ConfigError: there is no rung, or none reaches the floor.
+    """
+
+    def __init__(self, steps: Sequence[Step], steering: Steering, *, now: float = 0.0) -> None:
+        self.steps = [step for step in steps if step.quality >= steering.floor]
+        if not self.steps:
+            raise ConfigError(f"no rung keeps {steering.floor:.0%} of the quality; lower the floor or add a rung.")
+        self.costs, self._steering, self._index = Costs(), steering, 0
+        self._quiet = min(steering.quiet, steering.recovery / max(len(self.steps) - 1, 1))
+        self._since, self._rate, self._rated = now, 0.0, now
+
+    @property
+    def current(self) -> Step:
+        """The rung that answers."""
+        return self.steps[self._index]
+
+    @property
+    def fastest(self) -> Step:
+        """The last rung that may answer."""
+        return self.steps[-1]
+
+    def arrived(self, now: float) -> None:
+        """Count a question that came and wants an answer soon."""
+        self._decay(now)
+        self._rate += 1 / RATE_SECONDS
+
+    def rate(self, now: float) -> float:
+        """Return how many questions come a second."""
+        self._decay(now)
+        return self._rate
+
+    def seconds(self, count: float, step: Step | None = None) -> float:
+        """Return how long so many questions will take; by the fastest rung, unless another is named."""
+        return count * self.costs.of(step or self.fastest)
+
+    def choose(self, now: float, demands: Sequence[Demand]) -> Step:
+        """Return the rung for the next go, which is the current one from now on.
+
+        Args:
+            now: seconds of the clock, not before the last ones.
+            demands: the questions that are hardest to answer in time.
+        """
+        self._decay(now)
+        wanted = self._wanted(demands, self._steering.down)
+        if wanted > self._index:
+            self._index, self._since = wanted, now
+        elif self._index and self._wanted(demands, self._steering.up) >= self._index:
+            self._since = now  # the step above would not do now
+        while self._index and now - self._since >= self._quiet:
+            self._index, self._since = self._index - 1, self._since + self._quiet
+        return self.current
+
+    def _wanted(self, demands: Sequence[Demand], most: float) -> int:
+        """Return the index of the best rung that does, filled to at most a share of its capacity; else the last."""
+        for index, step in enumerate(self.steps[:-1]):
+            seconds = self.costs.of(step)
+            one = (self.costs.high - 1) * seconds
+            in_time = all(each.ahead * seconds + one <= each.slack * self._steering.margin for each in demands)
+            if in_time and self._rate * seconds <= most:
+                return index
+        return len(self.steps) - 1
+
+    def _decay(self, now: float) -> None:
+        if now > self._rated:
+            self._rate *= math.exp((self._rated - now) / RATE_SECONDS)
+            self._rated = now

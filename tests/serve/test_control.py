@@ -1,0 +1,98 @@
+"""The controller, on a clock that is a number."""
+
+import statistics
+import time
+
+import pytest
+
+from twofold.core.errors import ConfigError
+from twofold.serve.control import Controller, Costs, Demand, Steering, Step
+
+TOP = Step(name="top", quality=1.0, seconds=0.020)
+MIDDLE = Step(name="middle", quality=0.98, seconds=0.008)
+FAST = Step(name="fast", quality=0.93, seconds=0.002)
+POOR = Step(name="poor", quality=0.50, seconds=0.001)
+LADDER = [TOP, MIDDLE, FAST, POOR]
+
+
+def measured(steering: Steering | None = None) -> Controller:
+    """A controller that has seen that the ladder's figures hold, and that 1 ms comes on top."""
+    controller = Controller(LADDER, steering or Steering())
+    for _ in range(20):
+        controller.costs.observe(TOP, 1, 0.021, 0.020)
+    return controller
+
+
+def test_costs_are_learned_for_all_rungs_from_the_one_in_use() -> None:
+    costs = Costs()
+    costs.observe(MIDDLE, 4, 0.072, 0.064)  # 18 ms each, 16 of them for encoding: twice what the ladder says
+    assert (costs.rest, costs.factor) == pytest.approx((0.002, 2.0))
+    assert costs.of(TOP) == pytest.approx(0.042)
+    assert costs.high == 1.0
+    for seconds in [0.018] * 18 + [0.054] * 2:
+        costs.observe(MIDDLE, 1, seconds, seconds - 0.002)
+    assert costs.high > 2.0
+
+
+def test_it_steps_down_at_once_and_no_further_than_needed() -> None:
+    controller = measured()
+    assert controller.choose(1.0, [Demand(1, 0.1)]) is TOP
+    # eight ahead: 168 ms with the top rung, 72 with the middle one, and 90 are planned with
+    assert controller.choose(1.1, [Demand(8, 0.1)]) is MIDDLE
+    assert controller.choose(1.2, [Demand(1, 0.1), Demand(20, 0.1)]) is FAST
+
+
+def test_it_never_goes_below_the_floor() -> None:
+    controller = measured()
+    assert controller.choose(1.0, [Demand(1_000, 0.01)]) is FAST
+    assert [step.name for step in controller.steps] == ["top", "middle", "fast"]
+    with pytest.raises(ConfigError, match="no rung keeps"):
+        Controller([POOR], Steering())
+
+
+def test_it_steps_down_before_the_queue_grows_where_too_many_come() -> None:
+    controller = measured()
+    for number in range(100):
+        controller.arrived(1 + number / 100)
+    assert controller.rate(2.0) == pytest.approx(63, abs=1)  # 100 a second for one time constant: 1 - 1/e of it
+    assert controller.choose(2.0, [Demand(1, 0.1)]) is MIDDLE
+
+
+def test_it_steps_up_one_step_after_each_quiet_time_and_not_before() -> None:
+    controller = measured(Steering(quiet=2.0))
+    controller.choose(10.0, [Demand(1_000, 0.01)])
+    said = [(moment, controller.choose(moment, [Demand(1, 0.1)])) for moment in (11.0, 11.9, 12.0, 13.9, 14.0)]
+    assert [step.name for _, step in said] == ["fast", "fast", "middle", "middle", "top"]
+
+
+def test_a_moment_of_load_begins_the_quiet_time_anew() -> None:
+    controller = measured(Steering(quiet=2.0))
+    controller.choose(10.0, [Demand(8, 0.1)])
+    assert controller.choose(11.5, [Demand(8, 0.1)]) is MIDDLE
+    assert controller.choose(13.0, [Demand(1, 0.1)]) is MIDDLE
+    assert controller.choose(13.5, [Demand(1, 0.1)]) is TOP
+
+
+def test_the_top_rung_is_back_within_ten_seconds_however_long_the_ladder() -> None:
+    steps = [Step(name=str(number), quality=1.0, seconds=0.1 / (number + 1)) for number in range(30)]
+    controller = Controller(steps, Steering(quiet=5.0))
+    assert controller.choose(100.0, [Demand(1_000, 0.01)]).name == "29"
+    assert controller.choose(105.0, []).name != "0"
+    assert controller.choose(110.0, []).name == "0"  # nothing was asked meanwhile, and quiet counted all the same
+
+
+def test_a_step_takes_less_than_a_millisecond() -> None:
+    controller = measured(Steering(quiet=0.5))
+    took = []
+    for number in range(200):
+        begun = time.perf_counter()
+        controller.choose(float(number), [Demand(1_000 if number % 2 else 1, 0.1)] * 4)
+        took.append(time.perf_counter() - begun)
+    assert controller.current is FAST
+    assert statistics.median(took) < 0.001
+
+
+def test_wrong_options_are_refused() -> None:
+    for wrong in ({"floor": 1.1}, {"quiet": 0.0}, {"margin": 0.0}, {"up": 0.9, "down": 0.8}):
+        with pytest.raises(ConfigError, match="mend that"):
+            Steering(**wrong)

@@ -1,0 +1,112 @@
+"""Open-loop overload, simulated: questions come whether or not the last ones were answered, in clumps."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from twofold.serve.control import Controller, Demand, Steering, Step
+
+DEADLINE = 0.1
+REST = 0.0005
+"""Seconds of a question that no rung changes."""
+LADDER = [
+    Step(name="full", quality=1.0, seconds=0.0095),
+    Step(name="half", quality=0.99, seconds=0.0045),
+    Step(name="quarter", quality=0.97, seconds=0.0020),
+    Step(name="static", quality=0.92, seconds=0.0003),
+]
+CAPACITY = 1 / (LADDER[0].seconds + REST)
+"""Questions a second that the top rung can answer."""
+
+
+def arrivals(rng: np.random.Generator, seconds: float = 60.0) -> np.ndarray:
+    """Moments at gamma-distributed distances whose spread is 4 times their mean; the rate swings from 0.2 to 3 times
+    the top rung's capacity and back, once."""
+    now, moments = 0.0, []
+    while now < seconds:
+        rate = CAPACITY * (1.6 - 1.4 * np.cos(2 * np.pi * now / seconds))
+        now += rng.gamma(1 / 16, 16 / rate)
+        moments.append(now)
+    return np.array(moments)
+
+
+@dataclass
+class Outcome:
+    sent: int
+    answered: Counter[str] = field(default_factory=Counter)
+    """Questions answered in time, by rung."""
+    late: int = 0
+    refused: int = 0
+    last: str = ""
+
+    @property
+    def effective(self) -> float:
+        """The quality of answers in time, over all that was sent."""
+        quality = {step.name: step.quality for step in LADDER}
+        return sum(quality[name] * count for name, count in self.answered.items()) / self.sent
+
+    @property
+    def in_time(self) -> float:
+        return self.answered.total() / self.sent
+
+
+def simulate(steps: list[Step], moments: np.ndarray, rng: np.random.Generator) -> Outcome:
+    """Let one server answer, as `Questions` does: gather what waits, for half a deadline at most; refuse early."""
+    controller, outcome = Controller(steps, Steering(floor=0.0)), Outcome(len(moments))
+    waiting: deque[float] = deque()
+    now, coming = 0.0, deque(moments.tolist())
+    until, going, step = 0.0, 0, steps[0]
+    while coming or waiting:
+        if not waiting:
+            now = max(now, coming[0])
+        # Everything that came while the last go was being done was judged when it came.
+        while coming and coming[0] <= now:
+            moment = coming.popleft()
+            controller.arrived(moment)
+            rest = min(controller.seconds(going, step), max(until - moment, 0.0))
+            if moment < until and rest + controller.seconds(len(waiting) + 1) > DEADLINE:
+                outcome.refused += 1
+            else:
+                waiting.append(moment)
+        while waiting and waiting[0] + DEADLINE <= now:
+            waiting.popleft()
+            outcome.late += 1
+        if not waiting:
+            continue
+        most = max(1, min(32, int(DEADLINE / 2 / controller.seconds(1, controller.current))))
+        go = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        demands = [Demand(len(go), go[0] + DEADLINE - now)]
+        if waiting:
+            demands.append(Demand(len(go) + len(waiting), waiting[-1] + DEADLINE - now))
+        step = controller.choose(now, demands)
+        encoding = len(go) * step.seconds * rng.lognormal(0.0, 0.15)
+        seconds = encoding + len(go) * REST
+        going, until = len(go), now + seconds
+        controller.costs.observe(step, len(go), seconds, encoding)
+        in_time = sum(until <= moment + DEADLINE for moment in go)
+        outcome.answered[step.name] += in_time
+        outcome.late += len(go) - in_time
+        now = until
+    outcome.last = controller.choose(now + 10.0, []).name
+    return outcome
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_controller_serves_more_quality_than_any_fixed_rung(seed: int) -> None:
+    moments = arrivals(np.random.default_rng(seed))
+    steered = simulate(LADDER, moments, np.random.default_rng(seed))
+    fixed = {step.name: simulate([step], moments, np.random.default_rng(seed)) for step in LADDER}
+    assert steered.effective > 0.94
+    assert steered.effective > max(outcome.effective for outcome in fixed.values()) + 0.015
+    assert steered.in_time >= 0.99
+    assert steered.answered.total() / fixed["full"].answered.total() > 2.7
+    assert fixed["full"].sent - fixed["full"].answered.total() > 10 * (steered.sent - steered.answered.total())
+    assert steered.last == "full"  # ten seconds later
+
+
+def test_early_refusal_keeps_a_rung_that_is_too_slow_at_work_for_answers_in_time() -> None:
+    moments = arrivals(np.random.default_rng(3))
+    alone = simulate(LADDER[:1], moments, np.random.default_rng(3))
+    assert alone.refused > 3 * alone.late > 0
