@@ -192,7 +192,10 @@ def check(
 def compress(
     model: Annotated[
         str,
-        typer.Argument(help="A text encoder: a folder, a short name as minilm, or a stage of --artifact by its name."),
+        typer.Argument(
+            help="A text encoder: a folder or a short name as minilm. With --artifact, the name of a text encoder, "
+            "a sequential model or a cross-encoder in its recipe."
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="A catalogue whose texts the model will read.")] = None,
     items: Items = None,
@@ -210,14 +213,15 @@ def compress(
     as_json: AsJson = False,
 ) -> None:
     """Make a model small and fast: prune, distil, quantise, measure, and keep the rungs that nothing beats."""
-    from twofold.flows.compress import Compress, text_subject, write_ladder_report  # noqa: PLC0415
+    from twofold.flows.compress import Compress, Subject, stage_subject, text_subject, write_ladder_report  # noqa: PLC0415
     from twofold.flows.compress import compress as make_ladder  # noqa: PLC0415
 
     minutes = _minutes(budget)
+    subject: Subject
     if data is not None and artifact is None:
         subject = text_subject(model, _read(data, items, column, _recipe(None), queries), seed=seed)
     elif artifact is not None and data is None:
-        subject = text_subject(model, artifact, seed=seed)
+        subject = stage_subject(model, artifact, seed=seed)
     else:
         raise typer.BadParameter("give --data or --artifact, one of them")
     options = Compress(floor=quality_floor, minutes=minutes, seed=seed)
@@ -262,6 +266,14 @@ def serve(
     origin: Annotated[
         list[str] | None, typer.Option(help="Pages of this origin may call, as https://shop.example; may be repeated.")
     ] = None,
+    ladder: Annotated[
+        Path | None,
+        typer.Option(help="The query encoder's ladder; by default `ladder` beside ARTIFACT, if it is there."),
+    ] = None,
+    quality_floor: Annotated[
+        float, typer.Option(help="The share of the top rung's quality that answers keep under any load.")
+    ] = 0.9,
+    deadline_ms: Annotated[float, typer.Option(help="By when interactive questions are to be answered.")] = 100.0,
 ) -> None:
     """Answer over HTTP, and learn from what people do at once."""
     with needed_for("the server", "serve"):
@@ -276,6 +288,9 @@ def serve(
         workers=workers,
         keys=keys,
         origins=tuple(origin or ()),
+        ladder=ladder,
+        quality_floor=quality_floor,
+        interactive_ms=deadline_ms,
     )
     run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; {url}/docs says what it answers"))
 

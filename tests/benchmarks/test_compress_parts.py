@@ -4,9 +4,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from benchmarks import compress_parts
 from benchmarks.__main__ import NAMES
 
+from benchmarks import compress_parts
 from twofold.core.errors import ConfigError
 
 

@@ -62,7 +62,11 @@ class VectorRecommender(Recommender):
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]; NaN for items without an opinion."""
-        scores = self.states(histories) @ self.table.T + self.bias
+        return self.score_states(self.states(histories))
+
+    def score_states(self, states: Floats) -> Floats:
+        """Return the scores of all items for states [b, d], float32 [b, n]."""
+        scores = states @ self.table.T + self.bias
         scores -= np.nanmax(scores, axis=1, keepdims=True)
         scores -= np.log(np.nanmean(np.exp(scores), axis=1, keepdims=True))
         return scores

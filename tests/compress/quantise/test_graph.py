@@ -199,3 +199,26 @@ def test_options_out_of_range_are_refused():
     for options in ({"smooth": 1.5}, {"block": 24}, {"block": 8}):
         with pytest.raises(ConfigError):
             Options(**options)
+
+
+def test_single_numbers_are_held_to_their_spread():
+    weights = np.random.default_rng(0).standard_normal((32, 1))
+    feeds = [{"x": np.random.default_rng(1).standard_normal((64, 32)).astype(np.float32)}]
+    made = quantise_graph(product(weights), Options(granularity="tensor"), feeds)
+    assert made.agreement.numbers
+    assert 0.5 < made.agreement.worst < 1
+    with pytest.raises(ConfigError, match=r"likeness 0\.9\d+ with its parent, below the floor 1\.0"):
+        quantise_graph(product(weights), Options(granularity="tensor", floor_numbers=1.0), feeds)
+
+
+@pytest.mark.skipif(saturates() is not True, reason="this processor's int8 products do not saturate")
+def test_full_range_saturates_where_there_is_no_vnni():
+    # Of each pair of products, 255 · 127 + 255 · 127 is twice what 16 bits hold.
+    feeds = [{"x": np.full((8, 64), 1.0, np.float32)}, {"x": np.zeros((8, 64), np.float32)}]
+    content = product(np.full((64, 16), 1.0))
+    full = quantise_graph(content, Options(reduced="no", floor=-1.0, floor_numbers=-9.0), feeds)
+    reduced = quantise_graph(content, Options(reduced="yes"), feeds)
+    wrong = rows_of(open_session(full.content), feeds[0])
+    right = rows_of(open_session(reduced.content), feeds[0])
+    np.testing.assert_allclose(right, 64, rtol=0.02)
+    assert np.abs(wrong - 64).max() > 5

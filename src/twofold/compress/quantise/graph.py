@@ -62,6 +62,9 @@ class Options:
     """Names of nodes that stay as they are."""
     floor: float = 0.97
     """The least cosine with the parent that the worst row may have; below, the graph is refused."""
+    floor_numbers: float = 0.5
+    """The same where an answer is one number, as a ranker's: how far it may be off, in parts of the numbers' standard
+    deviation, is 1 less this. One of many may be, and their order is still kept."""
     threads: int = 1
     """For calibration and comparison."""
 
@@ -144,11 +147,7 @@ def quantise_graph(
             f"scales by channel are further from the parent (mean cosine {found['channel'].mean:.5f}) than one scale a "
             f"matrix ({found['tensor'].mean:.5f}), which is taken."
         )
-    if found[best].worst < options.floor:
-        raise ConfigError(
-            f"the worst of {found[best].rows} rows has cosine {found[best].worst:.4f} with its parent, below the floor "
-            f"{options.floor}; leave sensitive layers out with `exclude`, or use another calibration."
-        )
+    _check_floor(found[best], options)
     steady = _steadiness(made[best], feeds, notes, options)
     return QuantisedGraph(
         content=made[best],
@@ -158,6 +157,16 @@ def quantise_graph(
         steadiness=steady,
         notes=tuple(notes),
     )
+
+
+def _check_floor(found: Agreement, options: Options) -> None:
+    floor = options.floor_numbers if found.numbers else options.floor
+    if found.worst < floor:
+        what = "likeness" if found.numbers else "cosine"
+        raise ConfigError(
+            f"the worst of {found.rows} rows has {what} {found.worst:.4f} with its parent, below the floor "
+            f"{floor}; leave sensitive layers out with `exclude`, or use another calibration."
+        )
 
 
 def _made(

@@ -169,6 +169,8 @@ class Agreement:
     worst: float
     mean: float
     rows: int
+    numbers: bool = False
+    """Whether answers are single numbers."""
 
 
 def agreement(parent: bytes, child: bytes, feeds: Sequence[Feed], *, threads: int = 1) -> Agreement:
@@ -184,10 +186,11 @@ def agreement(parent: bytes, child: bytes, feeds: Sequence[Feed], *, threads: in
     news = np.concatenate([rows_of(other, feed) for feed in feeds])
     if not np.isfinite(olds).all():
         raise ConfigError("the model gives what is no number before it is quantised; its weights are damaged.")
+    numbers = olds.shape[1] == 1
     if not np.isfinite(news).all():
-        return Agreement(worst=-1.0, mean=-1.0, rows=len(olds))
+        return Agreement(worst=-1.0, mean=-1.0, rows=len(olds), numbers=numbers)
     alike = likeness(olds, news)
-    return Agreement(worst=float(alike.min()), mean=float(alike.mean()), rows=len(olds))
+    return Agreement(worst=float(alike.min()), mean=float(alike.mean()), rows=len(olds), numbers=numbers)
 
 
 def likeness(olds: Floats, news: Floats) -> npt.NDArray[np.float64]:

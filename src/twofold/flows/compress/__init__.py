@@ -1,7 +1,10 @@
 """Compress: one teacher becomes a ladder of smaller and faster ones, each measured."""
 
+from twofold.flows.compress.pairs import PairSubject
 from twofold.flows.compress.report import render_page, write_ladder_report
 from twofold.flows.compress.search import Compress, Outcome, compress
+from twofold.flows.compress.sequential import SequentialSubject
+from twofold.flows.compress.stages import stage_subject
 from twofold.flows.compress.subject import Body, Making, Subject
 from twofold.flows.compress.text import Judged, TextData, TextSubject, text_data, text_subject
 
@@ -11,11 +14,14 @@ __all__ = [
     "Judged",
     "Making",
     "Outcome",
+    "PairSubject",
+    "SequentialSubject",
     "Subject",
     "TextData",
     "TextSubject",
     "compress",
     "render_page",
+    "stage_subject",
     "text_data",
     "text_subject",
     "write_ladder_report",

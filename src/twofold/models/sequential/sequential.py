@@ -1,10 +1,12 @@
 """`Sequential`: what comes next, told by a transformer from the order, the times and the values of what was before."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from twofold.core.dataset import Dataset
@@ -81,16 +83,27 @@ class Sequential(VectorRecommender):
         They are divided by the number of members, so that scores are means over members.
         """
         states = np.empty((len(histories), self.table.shape[1]), np.float32)
+        for rows, feeds in self.feeds(histories):
+            found = [session.run(["states"], feed)[0] for session, feed in zip(self.sessions, feeds, strict=True)]
+            states[rows] = np.concatenate(found, axis=1)
+        states /= len(self.sessions)
+        return states
+
+    def feeds(
+        self, histories: Histories, size: int = AT_ONCE
+    ) -> Iterator[tuple[npt.NDArray[np.int64], list[dict[str, npt.NDArray[Any]]]]]:
+        """Give what the networks read of histories: rows, and for each network the arrays of these rows by name.
+
+        Args:
+            histories: each with an event, all of known items.
+            size: rows that go through together; those of like length do.
+        """
         hidden = self.items if self.config.objective == "masked" else None
-        for rows, events in blocks(histories.last(visible(self.config)), AT_ONCE, hidden=hidden):
+        for rows, events in blocks(histories.last(visible(self.config)), size, hidden=hidden):
             vectors = self.table[np.minimum(events.items, self.items - 1)]
             vectors[events.items == self.items] = self.hidden
             parts = np.split(vectors, len(self.sessions), axis=2)
-            states[rows] = np.concatenate(
-                [_run(session, part, events) for session, part in zip(self.sessions, parts, strict=True)], axis=1
-            )
-        states /= len(self.sessions)
-        return states
+            yield rows, [_feed(session, part, events) for session, part in zip(self.sessions, parts, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Write arrays and networks."""
@@ -105,8 +118,6 @@ class Sequential(VectorRecommender):
         self._open()
 
 
-def _run(session: ort.InferenceSession, vectors: Floats, events: Block) -> Floats:
+def _feed(session: ort.InferenceSession, vectors: Floats, events: Block) -> dict[str, npt.NDArray[Any]]:
     given = {"vectors": vectors, "lengths": events.lengths, "gaps": events.gaps, "values": events.values}
-    wanted = {name.name: np.ascontiguousarray(given[name.name]) for name in session.get_inputs()}
-    states: Floats = session.run(["states"], wanted)[0]
-    return states
+    return {name.name: np.ascontiguousarray(given[name.name]) for name in session.get_inputs()}

@@ -1,0 +1,163 @@
+"""Stages of an artifact, compressed: tiny networks, trained for a moment."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from twofold.compress.measure import Rounds
+from twofold.compress.runtime import GRAPH, Feed
+from twofold.core import Dataset, Pipeline, Recipe
+from twofold.core.errors import ConfigError, DataError
+from twofold.core.recipe import Weights
+from twofold.core.scores import Floats
+from twofold.data import add_searches
+from twofold.flows.compress import Compress, Outcome, PairSubject, SequentialSubject, Subject, compress, stage_subject
+from twofold.flows.compress import search as module
+from twofold.flows.compress.coats import coats
+from twofold.flows.compress.weighing import Pace
+from twofold.models.sequential import Sequential
+from twofold.train.silence import silent
+
+QUICK = Pace(one=Rounds(seconds=0.01, least=2, most=3), many=Rounds(seconds=0.01, least=2, most=3))
+HEADS, WIDTH = 4, 32
+
+
+def write_bert(folder: Path, words: list[str]) -> Path:
+    """Write a BERT of two layers with random weights, as a Hugging Face folder that knows some words."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers
+    from tokenizers.models import WordLevel
+    from tokenizers.processors import TemplateProcessing
+
+    listed = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(listed)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    config = transformers.BertConfig(
+        vocab_size=len(listed),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        with silent():
+            transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifact(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline with a lexical retriever, a sequential model and a cross-encoder."""
+    folder = tmp_path_factory.mktemp("stages")
+    titles = dataset.items["title"].to_list()
+    words = sorted({word for title in titles for word in title.lower().split()})
+    asked = pl.DataFrame({"text": titles[:60], "item": dataset.items["item"].to_list()[:60]})
+    recipe = Recipe(
+        name="tiny",
+        retrieve={
+            "lexical": {"kind": "lexical"},
+            "next": {"kind": "sequential", "width": 16, "length": 16, "training": {"epochs": 1, "threads": 1}},
+        },
+        rank={
+            "close": {
+                "kind": "cross-encoder",
+                "model": str(write_bert(folder / "bert", words)),
+                "lexical": "lexical",
+                "epochs": 1,
+                "invented": 0,
+                "held_out": 0.0,
+                "max_tokens": 48,
+                "wrong": 1,
+                "threads": 1,
+            }
+        },
+        evidence=Weights(text={"lexical": 1.0}, history={"next": 1.0}),
+    )
+    pipeline = Pipeline(recipe).fit(add_searches(dataset, asked), rng=0)
+    pipeline.save(folder / "artifact")
+    return folder / "artifact"
+
+
+def made(subject: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    monkeypatch.setattr(module, "coats", lambda: [coat for coat in coats() if coat.name in ("float32", "int8")])
+    monkeypatch.setattr(module, "memory_of", lambda *_, **__: 1)
+    return compress(subject, folder, Compress(floor=0.0, steady=0.0, quick=QUICK, thorough=QUICK))
+
+
+def test_a_sequential_model_is_compressed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = stage_subject("next", artifact)
+    assert isinstance(subject, SequentialSubject)
+    outcome = made(subject, tmp_path, monkeypatch)
+    found = {verdict.rung.name: verdict.rung for verdict in outcome.verdicts}
+    assert found["float32"].kept == pytest.approx(1.0)
+    assert found["int8"].quality > 0
+    assert found["int8"].quality == pytest.approx(found["float32"].quality, abs=0.05)
+    assert outcome.ladder.teacher is not None
+    assert outcome.ladder.teacher.runtime == "onnxruntime"
+    assert (outcome.folder / outcome.ladder.rungs[0].folder / GRAPH).is_file()
+
+
+def test_quality_is_where_the_newest_like_is_ranked(artifact: Path) -> None:
+    subject = stage_subject("next", artifact)
+    assert isinstance(subject, SequentialSubject)
+    stage, (histories, targets) = subject.stage, subject.parts["report"]
+    session = stage.sessions[0]
+    found = subject.quality(lambda feed: session.run(["states"], dict(feed))[0], artifact, "report")
+    for row, target in enumerate(targets.tolist()):
+        history = histories.row(row)
+        scores = stage.score_histories(history)[0]
+        scores[history.items] = -math.inf
+        rank = int((scores >= scores[target]).sum()) if target not in history.items else None
+        if rank is not None:
+            assert found[row] == pytest.approx(1 / math.log2(1 + rank) if rank <= 10 else 0.0)
+    assert 0 < found.mean() < 1
+
+
+def test_networks_that_belong_together_are_not_compressed_one_by_one(artifact: Path) -> None:
+    stage = Pipeline.load(artifact).stages["next"]
+    assert isinstance(stage, Sequential)
+    stage.graphs = stage.graphs * 2
+    with pytest.raises(ConfigError, match=r"next has 2 networks.*fit it with members = 1"):
+        SequentialSubject(stage, Pipeline.load(artifact).dataset.log, name="next")
+    stage.graphs = stage.graphs[:1]
+    with pytest.raises(DataError, match="needs 40 users with two likes at least, and there are 0"):
+        SequentialSubject(stage, Pipeline.load(artifact).dataset.log.take(np.arange(0)), name="next")
+
+
+def test_a_cross_encoder_is_compressed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = stage_subject("close", artifact)
+    assert isinstance(subject, PairSubject)
+    assert (subject.heads, subject.width) == (HEADS, WIDTH)
+    outcome = made(subject, tmp_path, monkeypatch)
+    found = {verdict.rung.name: verdict.rung for verdict in outcome.verdicts}
+    assert found["float32"].quality == pytest.approx(1.0)  # it is the teacher's own order
+    assert 0.8 < found["int8"].quality <= 1.0
+    assert found["int8"].bytes < found["float32"].bytes
+    assert (outcome.folder / outcome.ladder.rungs[0].folder / "tokenizer.json").is_file()
+
+
+def test_an_order_that_is_turned_round_keeps_little(artifact: Path) -> None:
+    subject = stage_subject("close", artifact)
+    assert isinstance(subject, PairSubject)
+
+    def teacher(feed: Feed) -> Floats:  # whose logit is the number of tokens
+        found: Floats = feed["attention_mask"].sum(axis=1).astype(np.float32)
+        return found
+
+    subject.prepare(teacher, artifact)
+    assert subject.quality(teacher, artifact, "report").min() == pytest.approx(1.0)
+    assert subject.quality(lambda feed: -teacher(feed), artifact, "report").mean() < 0.7
+
+
+def test_a_stage_that_is_no_network_is_refused(artifact: Path) -> None:
+    with pytest.raises(ConfigError, match="no text encoder, sequential model or cross-encoder 'lexical'"):
+        stage_subject("lexical", artifact)
