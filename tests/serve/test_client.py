@@ -59,6 +59,19 @@ def test_a_client_reports_and_changes_what_there_is(address: str) -> None:
         client.remove_item("a/b ?&%")
 
 
+def test_a_client_says_how_urgent_its_questions_are(address: str) -> None:
+    with Client(address, priority="interactive", deadline_ms=30_000) as client:
+        assert len(client.trending(k=3)) == 3
+    with Client(address, deadline_ms=-1) as client, pytest.raises(ApiError, match="deadline_ms"):
+        client.recommend("ann")
+
+    async def ask() -> twofold.Slate:
+        async with AsyncClient(address, priority="batch", deadline_ms=30_000) as client:
+            return await client.search("a", k=3)
+
+    assert asyncio.run(ask()).rung is None
+
+
 def test_an_async_client_asks_many_things_at_once(address: str, fitted: Pipeline) -> None:
     users = fitted.dataset.user_ids.ids[2:12].to_list()
 

@@ -11,6 +11,7 @@ from twofold.core.ids import Id
 from twofold.core.slate import Slate
 from twofold.serve import calls, wire
 from twofold.serve.calls import ApiError, Call
+from twofold.serve.lanes import Priority
 
 __all__ = ["ApiError", "AsyncClient", "Client"]
 
@@ -23,11 +24,21 @@ class Client:
         key: an API key, where the server has any.
         timeout: seconds to wait for an answer.
         transport: how requests travel; by default over the network.
+        priority: of its questions: whether somebody waits for them.
+        deadline_ms: by when answers are wanted; what could only come later is refused at once.
     """
 
     def __init__(
-        self, url: str, *, key: str | None = None, timeout: float = 10.0, transport: httpx2.BaseTransport | None = None
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float = 10.0,
+        transport: httpx2.BaseTransport | None = None,
+        priority: Priority = "standard",
+        deadline_ms: float | None = None,
     ) -> None:
+        self._more = {"priority": priority, "deadline_ms": deadline_ms}
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(
             base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
@@ -60,7 +71,9 @@ class Client:
         return cast(
             "Slate",
             self._do(
-                calls.search(text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                calls.search(
+                    text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
+                )
             ).slate,
         )
 
@@ -78,7 +91,9 @@ class Client:
         return cast(
             "Slate",
             self._do(
-                calls.recommend(user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                calls.recommend(
+                    user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
+                )
             ).slate,
         )
 
@@ -95,12 +110,14 @@ class Client:
         """Find items like the given ones; see `Query` for the arguments."""
         return cast(
             "Slate",
-            self._do(calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat)).slate,
+            self._do(
+                calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more)
+            ).slate,
         )
 
     def trending(self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()) -> Slate:
         """Say what many people like now."""
-        return cast("Slate", self._do(calls.trending(k=k, filters=filters, exclude=exclude)).slate)
+        return cast("Slate", self._do(calls.trending(k=k, filters=filters, exclude=exclude, **self._more)).slate)
 
     def suggest(self, text: str, k: int = 8) -> list[str]:
         """Complete what is being typed to titles."""
@@ -173,6 +190,8 @@ class AsyncClient:
         key: an API key, where the server has any.
         timeout: seconds to wait for an answer.
         transport: how requests travel; by default over the network.
+        priority: of its questions: whether somebody waits for them.
+        deadline_ms: by when answers are wanted; what could only come later is refused at once.
     """
 
     def __init__(
@@ -182,7 +201,10 @@ class AsyncClient:
         key: str | None = None,
         timeout: float = 10.0,
         transport: httpx2.AsyncBaseTransport | None = None,
+        priority: Priority = "standard",
+        deadline_ms: float | None = None,
     ) -> None:
+        self._more = {"priority": priority, "deadline_ms": deadline_ms}
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.AsyncClient(
             base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
@@ -216,7 +238,16 @@ class AsyncClient:
             "Slate",
             (
                 await self._do(
-                    calls.search(text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                    calls.search(
+                        text,
+                        user=user,
+                        history=history,
+                        k=k,
+                        filters=filters,
+                        exclude=exclude,
+                        repeat=repeat,
+                        **self._more,
+                    )
                 )
             ).slate,
         )
@@ -236,7 +267,9 @@ class AsyncClient:
             "Slate",
             (
                 await self._do(
-                    calls.recommend(user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat)
+                    calls.recommend(
+                        user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
+                    )
                 )
             ).slate,
         )
@@ -255,7 +288,9 @@ class AsyncClient:
         return cast(
             "Slate",
             (
-                await self._do(calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat))
+                await self._do(
+                    calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more)
+                )
             ).slate,
         )
 
@@ -263,7 +298,9 @@ class AsyncClient:
         self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()
     ) -> Slate:
         """Say what many people like now."""
-        return cast("Slate", (await self._do(calls.trending(k=k, filters=filters, exclude=exclude))).slate)
+        return cast(
+            "Slate", (await self._do(calls.trending(k=k, filters=filters, exclude=exclude, **self._more))).slate
+        )
 
     async def suggest(self, text: str, k: int = 8) -> list[str]:
         """Complete what is being typed to titles."""

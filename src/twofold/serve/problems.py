@@ -26,6 +26,7 @@ TITLES = {
     415: "the request is of another type",
     422: "the request asks for something that cannot be done",
     429: "too many requests",
+    499: "nobody listens any more",
     500: "the server failed",
     503: "the server cannot do that now",
 }

@@ -10,10 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.errors import ArtifactError
 from twofold.core.ladder import Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.scores import Floats
+from twofold.serve.control import Step
 
 __all__ = ["SAMPLE", "Encodes", "Rungs", "Searches", "Spent", "VectorCache", "cache_searches", "open_rungs"]
 
@@ -152,28 +153,29 @@ def cache_searches(pipeline: Pipeline, artifact: str, cache: VectorCache) -> lis
     return found
 
 
-def open_rungs(own: Rungs, titles: Sequence[str], folder: Path, ladder: Ladder) -> None:
-    """Let the rungs of a ladder encode in the place of the artifact's own encoder.
+def open_rungs(own: Rungs, titles: Sequence[str], folder: Path, *, threads: int = 0) -> list[Step]:
+    """Let the rungs of a ladder encode in the place of the artifact's own encoder, and return them.
 
     Args:
         own: has the artifact's own encoder as its one rung.
         titles: some texts, on which rungs and that encoder must agree, since the items' vectors are of that encoder.
         folder: holds `ladder.json` and the folders of the rungs.
-        ladder: what that says.
+        threads: for one batch; 0 for as many as this process may use.
 
     Raises:
-        ArtifactError: a rung cannot be opened, or is of another model.
-        ConfigError: its runtime is unknown.
+        ArtifactError: there is no ladder, or a rung cannot be opened or is of another model.
+        ConfigError: the runtime of a rung is unknown.
         MissingExtraError: its runtime is not installed.
     """
     from twofold.compress.runtime import open_runtime  # noqa: PLC0415  only where there is a ladder
     from twofold.encoders.text.runtime import OnnxEncoder  # noqa: PLC0415
 
+    ladder = Ladder.read(folder)
     teacher = next(iter(own.encoders.values()))
     expected = teacher.encode(titles[:SAMPLE])
     encoders: dict[str, Encodes] = {}
     for rung in ladder.rungs:
-        network = open_runtime(folder / rung.folder, rung.runtime, output="sentence_embedding")
+        network = open_runtime(folder / rung.folder, rung.runtime, output="sentence_embedding", threads=threads)
         encoder = OnnxEncoder(folder / rung.folder, network=network, dimensions=teacher.dimensions)
         found = encoder.encode(titles[:SAMPLE])
         if found.shape != expected.shape or float((found * expected).sum(axis=1).mean()) < AGREEMENT:
@@ -182,6 +184,6 @@ def open_rungs(own: Rungs, titles: Sequence[str], folder: Path, ladder: Ladder) 
                 "items; make the ladder from that encoder's folder with `twofold compress`."
             )
         encoders[rung.name] = encoder
-    if not encoders:
-        raise ConfigError(f"{folder} has no rung; make the ladder again with `twofold compress`.")
     own.encoders, own.current = encoders, next(iter(encoders))
+    top = ladder.rungs[0].quality
+    return [Step(name=rung.name, quality=rung.quality / top, seconds=rung.milliseconds / 1000) for rung in ladder.rungs]

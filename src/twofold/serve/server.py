@@ -16,6 +16,7 @@ from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.slate import Slate
+from twofold.core.threads import available_threads
 from twofold.events import EventStore, SqlStore
 from twofold.serve import wire
 from twofold.serve.asking import Answering, Questions
@@ -209,6 +210,7 @@ class Server:
         """Let another artifact answer where there is one; if it cannot be opened the present one goes on."""
         if (sign := _sign(self.settings.artifact)) in (self._seen, None):
             return
+        self.trouble = None
         try:
             _, answering = self._open()
         except TwofoldError as error:
@@ -216,7 +218,7 @@ class Server:
             self.metrics.swaps.labels("refused").inc()
             self._tell(f"the new artifact was refused: {error}")
             return
-        self._seen, self.answering, self.trouble = sign, answering, None
+        self._seen, self.answering = sign, answering
         self.metrics.swaps.labels("done").inc()
         log.info("artifact %s answers from now on", answering.live.name)
 
@@ -231,19 +233,27 @@ class Server:
         return sign, self._steered(live, folder)
 
     def _steered(self, live: Live, folder: Path) -> Answering:
-        """Put the cache before the encoders of search texts, and the rungs of a ladder in the place of one of them."""
+        """Put the cache before the encoders of search texts, and the rungs of a ladder in the place of the first.
+
+        Raises:
+            ArtifactError: the ladder that the settings name cannot be used.
+        """
         searchers = cache_searches(live.pipeline, live.name, self._vectors)
-        steering, place = Steering(floor=self.settings.quality_floor), self.settings.ladder or folder.parent / "ladder"
-        only = Controller([Step(name="", quality=1.0, seconds=0.0)], steering, now=time.monotonic())
-        if not searchers or (self.settings.ladder is None and not (place / LADDER).is_file()):
-            return Answering(live, only, searchers)
-        ladder = Ladder.read(place)
-        open_rungs(searchers[0], live.pipeline.dataset.items["title"].head(SAMPLE).to_list(), place, ladder)
-        steps = [
-            Step(name=rung.name, quality=rung.quality / ladder.rungs[0].quality, seconds=rung.milliseconds / 1000)
-            for rung in ladder.rungs
-        ]
-        return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, searchers[0])
+        steering, named = Steering(floor=self.settings.quality_floor), self.settings.ladder
+        place = named or folder.parent / "ladder"
+        if searchers and (named or (place / LADDER).is_file()):
+            titles = live.pipeline.dataset.items["title"].head(SAMPLE).to_list()
+            threads = max(1, available_threads() // self.settings.workers)
+            try:
+                steps = open_rungs(searchers[0], titles, place, threads=threads)
+            except TwofoldError as error:
+                if named:
+                    raise
+                self._tell(f"the ladder beside the artifact is not used: {error}")
+            else:
+                return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, searchers[0])
+        only = Step(name="", quality=1.0, seconds=0.0)
+        return Answering(live, Controller([only], steering, now=time.monotonic()), searchers)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -255,13 +265,15 @@ def check(settings: Settings) -> None:
     """Find what would keep a worker from starting, before any is started.
 
     Raises:
-        ArtifactError: the artifact is missing or damaged.
+        ArtifactError: the artifact, or the ladder that the settings name, is missing or damaged.
         StoreError: the event store cannot be opened.
         ConfigError: the keys cannot be read.
     """
     Artifact.open(settings.artifact.resolve())
     if settings.keys is not None:
         read_keys(settings.keys)
+    if settings.ladder is not None:
+        Ladder.read(settings.ladder, check=False)
     SqlStore(settings.events).close()
 
 

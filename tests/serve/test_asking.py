@@ -1,0 +1,199 @@
+"""Questions that wait, on a clock that only the work moves."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from twofold.core import Query
+from twofold.serve.asking import Answering, Questions
+from twofold.serve.control import Controller, Steering, Step
+from twofold.serve.metrics import Metrics
+from twofold.serve.problems import Refusal
+
+LADDER = [Step(name="large", quality=1.0, seconds=0.030), Step(name="small", quality=0.95, seconds=0.005)]
+DEADLINES = {"interactive": 0.1, "standard": 2.0, "batch": 60.0}
+
+
+class World:
+    """A server whose questions take what the ladder says, on its own clock; it works only while the gate is open."""
+
+    def __init__(self, steps: Sequence[Step] = LADDER) -> None:
+        self.now, self.gate = 0.0, threading.Event()
+        self.gate.set()
+        self.gos: list[list[str]] = []
+        self.rungs: list[str] = []
+        self.metrics = Metrics()
+        self.rung: Any = SimpleNamespace(current="")
+        self.spent = 0.0
+        self.rung.take = lambda: SimpleNamespace(seconds=self.spent, hits=0, misses=0)
+        self.controller = Controller(steps, Steering())
+        by = Answering(SimpleNamespace(), self.controller, [self.rung], self.rung)  # type: ignore[arg-type]
+        self.questions = Questions(
+            self._answer, lambda: by, self.metrics, deadlines=DEADLINES, together=32, most=500, clock=lambda: self.now
+        )
+
+    def _answer(self, _: Answering, queries: Sequence[Query]) -> list[Any]:
+        self.gate.wait(30)
+        self.gos.append([query.text or "" for query in queries])
+        self.rungs.append(self.rung.current)
+        self.spent = len(queries) * next(step.seconds for step in LADDER if step.name == self.rung.current)
+        self.now += self.spent
+        return [query.text for query in queries]
+
+    def ask(self, name: str, **more: Any) -> "asyncio.Future[Any]":
+        return asyncio.ensure_future(self.questions.do(Query(text=name, **more)))
+
+    async def learn(self) -> None:
+        """Answer a few questions one by one, so that costs are known."""
+        for number in range(3):
+            await self.ask(str(number), priority="batch")
+        self.gos.clear()
+        self.rungs.clear()
+
+
+def played(play: Callable[[World], Awaitable[None]]) -> World:
+    async def run() -> World:
+        world = World()
+        try:
+            await play(world)
+        finally:
+            world.gate.set()
+            world.questions.close()
+        return world
+
+    return asyncio.run(run())
+
+
+async def settled() -> None:
+    """Let everything that can happen without the thread happen."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def count(world: World, name: str, **labels: str) -> float:
+    return world.metrics._registry.get_sample_value(name, labels) or 0.0
+
+
+def test_who_waits_for_an_answer_comes_before_who_does_not() -> None:
+    async def play(world: World) -> None:
+        await world.learn()
+        world.gate.clear()
+        asked = [world.ask("first", priority="batch")]
+        await settled()
+        asked += [world.ask(f"b{number}", priority="batch") for number in range(40)]
+        asked += [world.ask("now", priority="interactive"), world.ask("soon")]
+        await settled()
+        world.gate.set()
+        await asyncio.gather(*asked)
+
+    world = played(play)
+    assert world.gos[0] == ["first"]
+    order = [name for go in world.gos[1:] for name in go]
+    assert order[0] == "now"
+    assert order.index("soon") <= 2  # a standard question counts four of a batch
+    assert [name for name in order if name.startswith("b")] == [f"b{number}" for number in range(40)]
+    assert max(map(len, world.gos)) <= 10  # 50 ms of the faster rung: whoever comes next is still in time
+
+
+def test_a_crowd_is_answered_by_the_smaller_rung_and_quiet_brings_the_larger_one_back() -> None:
+    async def play(world: World) -> None:
+        await world.learn()
+        await asyncio.gather(*(world.ask(str(number), priority="interactive") for number in range(12)))
+        assert "small" in world.rungs
+        world.now += 10
+        await world.ask("alone", priority="interactive")
+        assert world.rungs[-1] == "large"
+
+    world = played(play)
+    assert count(world, "twofold_ladder_steps_total", direction="down") == 1
+    assert count(world, "twofold_ladder_steps_total", direction="up") == 1
+
+
+def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
+    async def play(world: World) -> None:
+        await world.learn()
+        world.gate.clear()
+        asked = [world.ask(str(number), priority="standard") for number in range(400)]
+        await settled()
+        refused = [future for future in asked if future.done()]
+        assert 0 < len(refused) < 40  # with 5 ms each, 2 s are enough for 400 but for those behind a slow first one
+        error = refused[0].exception()
+        assert isinstance(error, Refusal)
+        assert (error.status, error.headers) == (429, {"Retry-After": "1"})
+        late = world.ask("late", deadline_ms=500.0)
+        await settled()
+        assert isinstance(late.exception(), Refusal)
+        assert int(late.exception().headers["Retry-After"]) > 1
+        soon = world.ask("soon", priority="interactive")
+        await settled()
+        assert not soon.done()  # those of lower priority do not keep it out
+        world.gate.set()
+        await asyncio.gather(*asked, late, return_exceptions=True)
+        assert await soon == "soon"
+
+    world = played(play)
+    assert count(world, "twofold_questions_refused_total", priority="interactive") == 0
+
+
+def test_a_deadline_that_passed_while_waiting_is_not_worked_on() -> None:
+    async def play(world: World) -> None:
+        world.gate.clear()  # nothing is known of costs yet, so nobody is refused early
+        first, second = world.ask("first"), world.ask("second", deadline_ms=20.0)
+        await settled()
+        world.gate.set()
+        assert await first == "first"  # which took 30 ms
+        with pytest.raises(Refusal, match="longer deadline_ms"):
+            await second
+
+    assert played(play).gos == [["first"]]
+
+
+def test_questions_of_callers_that_hung_up_are_dropped() -> None:
+    async def play(world: World) -> None:
+        world.gate.clear()
+        first, gone, last = world.ask("first"), world.ask("gone"), world.ask("last")
+        await settled()
+        gone.cancel()
+        await settled()
+        world.gate.set()
+        await asyncio.gather(first, last)
+
+    world = played(play)
+    assert world.gos == [["first"], ["last"]]
+    assert count(world, "twofold_questions_dropped_total") == 1
+
+
+def test_a_free_server_tries_whatever_its_figures_say() -> None:
+    async def play(world: World) -> None:
+        world.controller.costs.observe(LADDER[0], 1, 500.0, 500.0)
+        assert world.questions.predicted("interactive") > 10
+        assert await world.ask("try", priority="interactive", deadline_ms=50.0) == "try"
+
+    assert played(play).gos == [["try"]]
+
+
+def test_a_flood_of_batches_does_not_delay_interactive_questions() -> None:
+    """No inversion: with 200 of a batch waiting, each interactive question is in the very next go."""
+
+    async def play(world: World) -> None:
+        await world.learn()
+        world.gate.clear()
+        flood = [world.ask(f"b{number}", priority="batch") for number in range(200)]
+        await settled()
+        for number in range(5):
+            before = len(world.gos)
+            now = world.ask(f"i{number}", priority="interactive")
+            await settled()
+            world.gate.set()
+            await now
+            place = next(place for place, go in enumerate(world.gos) if f"i{number}" in go)
+            assert place <= before + 1  # after what was being done when it came
+            world.gate.clear()
+        world.gate.set()
+        await asyncio.gather(*flood)
+
+    played(play)
