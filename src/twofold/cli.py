@@ -268,7 +268,7 @@ def serve(
     ] = None,
     ladder: Annotated[
         Path | None,
-        typer.Option(help="The query encoder's ladder; by default `ladder` beside ARTIFACT, if it is there."),
+        typer.Option(help="The query encoder's ladder; by default `ladder` beside ARTIFACT, if there."),
     ] = None,
     quality_floor: Annotated[
         float, typer.Option(help="The share of the top rung's quality that answers keep under any load.")
