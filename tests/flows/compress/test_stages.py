@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.flows.compress.conftest import HEADS, QUICK, WIDTH, write_bert
 
-from twofold.compress.measure import Rounds
 from twofold.compress.runtime import GRAPH, Feed
 from twofold.core import Dataset, Pipeline, Recipe
 from twofold.core.errors import ConfigError, DataError
@@ -17,41 +17,7 @@ from twofold.data import add_searches
 from twofold.flows.compress import Compress, Outcome, PairSubject, SequentialSubject, Subject, compress, stage_subject
 from twofold.flows.compress import search as module
 from twofold.flows.compress.coats import coats
-from twofold.flows.compress.weighing import Pace
 from twofold.models.sequential import Sequential
-from twofold.train.silence import silent
-
-QUICK = Pace(one=Rounds(seconds=0.01, least=2, most=3), many=Rounds(seconds=0.01, least=2, most=3))
-HEADS, WIDTH = 4, 32
-
-
-def write_bert(folder: Path, words: list[str]) -> Path:
-    """Write a BERT of two layers with random weights, as a Hugging Face folder that knows some words."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, normalizers, pre_tokenizers
-    from tokenizers.models import WordLevel
-    from tokenizers.processors import TemplateProcessing
-
-    listed = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(listed)}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
-    tokenizer.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    config = transformers.BertConfig(
-        vocab_size=len(listed),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=HEADS,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        with silent():
-            transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 @pytest.fixture(scope="module")
