@@ -1,11 +1,13 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from twofold.core import Dataset, Stage
 from twofold.core.errors import ConfigError
-from twofold.flows import default_recipe, fit, shipped_recipe, shipped_recipes, single
+from twofold.flows import default_recipe, evaluate, fit, shipped_recipe, shipped_recipes, single
+from twofold.models.ease import EASE
 
 
 def test_a_stage_is_fitted_once_for_all_that_share_it(dataset: Dataset) -> None:
@@ -37,3 +39,22 @@ def test_recipes_are_found_by_name() -> None:
     assert shipped_recipe("default") == default_recipe()
     with pytest.raises(ConfigError, match="did you mean 'default'"):
         shipped_recipe("defalt")
+
+
+def test_what_an_evaluation_fitted_on_the_older_part_is_not_fitted_again(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older: dict[str, Stage] = {}
+    evaluate(dataset, default_recipe(), older=older)
+    sizes: list[int] = []
+    learn = EASE.fit
+
+    def counted(self: EASE, part: Dataset, **more: Any) -> EASE:
+        sizes.append(len(part.log.items))
+        return learn(self, part, **more)
+
+    monkeypatch.setattr(EASE, "fit", counted)
+    tuned = fit(dataset, default_recipe(), older=older)
+    assert sizes == [len(dataset.log.items)]
+    monkeypatch.undo()
+    assert tuned.recipe == fit(dataset, default_recipe()).recipe

@@ -24,7 +24,9 @@ from twofold.flows.tune import split_of
 
 __all__ = ["Demo", "run_demo"]
 
-FINETUNE = FineTune(steps=30, minutes=0.75, batch_size=32, frozen_layers=3, max_tokens=48, fields=0.2)
+FINETUNE = FineTune(
+    steps=30, minutes=0.75, batch_size=32, frozen_layers=3, max_tokens=48, fields=0.2, held_out_most=150
+)
 """A taste of fine-tuning that a laptop has time for."""
 
 
@@ -54,15 +56,15 @@ def run_demo(data: Path | None, folder: Path, *, say: Callable[[str], None], pro
     """
     dataset = obtain(data, say)
     say(f"{len(dataset.users):,} users, {len(dataset.items):,} items, {len(dataset.log.items):,} events after cleaning")
-    shelf: dict[str, Stage] = {}
+    shelf, older = dict[str, Stage](), dict[str, Stage]()
     try:
         recipe = _with_own_encoder(dataset, shipped_recipe("language"), folder / "encoder", say, progress)
-        table = evaluate(dataset, recipe, progress=progress, shelf=shelf)
+        table = evaluate(dataset, recipe, progress=progress, shelf=shelf, older=older)
     except MissingExtraError as error:
         say(f"{error} Until then the demo goes on without a language model.")
         recipe = default_recipe()
         table = evaluate(dataset, recipe, progress=progress)
-    pipeline = fit(dataset, recipe, progress=progress, shelf=shelf)
+    pipeline = fit(dataset, recipe, progress=progress, shelf=shelf, older=older)
     pipeline.save(folder / "artifact")
     slates = ask(pipeline)
     report = folder / "report.html"

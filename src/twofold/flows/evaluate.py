@@ -46,6 +46,7 @@ def evaluate(
     rng: int = 0,
     progress: Progress | None = None,
     shelf: MutableMapping[str, Stage] | None = None,
+    older: MutableMapping[str, Stage] | None = None,
 ) -> Table:
     """Measure a recipe beside its own retrievers and plain baselines, on held-out data.
 
@@ -60,6 +61,7 @@ def evaluate(
         progress: told what is being done.
         shelf: stages fitted before with the same seed; those that learned from the same catalogue alone are shared,
             and such are added.
+        older: stages fitted before with the same seed on the older part; what is fitted now is added.
     """
     recipe = recipe or default_recipe()
     options = split_of(recipe, dataset)
@@ -69,9 +71,10 @@ def evaluate(
     systems[f"{recipe.name} (fused)"] = recipe
     card = {**protocol(options, dataset, cases), "candidates": "all items", "seen items": "removed", "seed": rng}
     shelf = {} if shelf is None else shelf
-    known = catalogue_stages(shelf)
-    table = compare(train, cases, systems, card=card, rng=rng, progress=progress, shelf=known)
-    shelf.update(catalogue_stages(known))
+    older = {} if older is None else older
+    older.update(catalogue_stages(shelf))
+    table = compare(train, cases, systems, card=card, rng=rng, progress=progress, shelf=older)
+    shelf.update(catalogue_stages(older))
     return table
 
 

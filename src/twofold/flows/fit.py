@@ -49,6 +49,7 @@ def fit(
     threads: int | None = None,
     progress: Progress | None = None,
     shelf: MutableMapping[str, Stage] | None = None,
+    older: MutableMapping[str, Stage] | None = None,
 ) -> Pipeline:
     """Tune a recipe on held-out parts of the dataset, if it has a `tune` table, and fit it on the whole.
 
@@ -59,6 +60,7 @@ def fit(
         threads: how many threads linear algebra may use; None leaves it as it is.
         progress: told what is being done.
         shelf: stages fitted before on the same dataset with the same seed; see `Pipeline.fit`.
+        older: stages fitted before with the same seed on its older part, as for `evaluate`.
 
     Raises:
         DataError: the dataset has no items.
@@ -69,5 +71,5 @@ def fit(
     with threadpool_limits(threads):
         shelf = {} if shelf is None else shelf
         if recipe.tune:
-            recipe = tune(dataset, recipe, rng=rng, progress=progress, shelf=shelf)
+            recipe = tune(dataset, recipe, rng=rng, progress=progress, shelf=shelf, older=older)
         return Pipeline(recipe).fit(dataset, rng=np.random.default_rng(rng), progress=progress, shelf=shelf)

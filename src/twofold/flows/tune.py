@@ -55,6 +55,7 @@ def tune(
     rng: int = 0,
     progress: Progress | None = None,
     shelf: Shelf | None = None,
+    older: Shelf | None = None,
 ) -> Recipe:
     """Return the recipe with the weights of `evidence.history` and `evidence.text` that do best on held-out data.
 
@@ -70,10 +71,14 @@ def tune(
         rng: the seed of everything random.
         progress: told what is being done.
         shelf: stages fitted on the same dataset with the same seed; see `Pipeline.fit`.
+        older: stages fitted with the same seed on the dataset's older part, as `split_of` splits it.
     """
     options = build(Tune, recipe.tune, "tune")
     if len(recipe.evidence.history) > 1:
-        ballot = _history_ballot(dataset, recipe, options, rng=rng, progress=progress, shelf=shelf)
+        shelf = {} if shelf is None else shelf
+        older = catalogue_stages(shelf) | dict(older or {})
+        ballot = _history_ballot(dataset, recipe, options, rng=rng, progress=progress, older=older)
+        shelf.update(catalogue_stages(older))
         recipe = _tuned(recipe, "history", ballot, options)
     if len(recipe.evidence.text) > 1:
         ballot = _text_ballot(dataset, recipe, options, rng=rng, progress=progress, shelf=shelf)
@@ -115,17 +120,14 @@ def _only(recipe: Recipe, evidence: Evidence) -> Recipe:
 
 
 def _history_ballot(
-    dataset: Dataset, recipe: Recipe, options: Tune, *, rng: int, progress: Progress | None, shelf: Shelf | None
+    dataset: Dataset, recipe: Recipe, options: Tune, *, rng: int, progress: Progress | None, older: Shelf
 ) -> Ballot | None:
     train, cases = split(dataset, split_of(recipe, dataset))
     # Only where a history holds a like is there something to fuse.
     cases = cases.take(np.flatnonzero(cases.histories.likes().lengths > 0)).sample(options.cases, rng)
     if not len(cases):
         return None
-    shelf = {} if shelf is None else shelf
-    older = catalogue_stages(shelf)
     pipeline = Pipeline(_only(recipe, "history")).fit(train, rng=rng, progress=progress, shelf=older)
-    shelf.update(catalogue_stages(older))
 
     def batch(part: Cases) -> Batch:
         return Batch.of_histories(part.histories, part.allowed(len(train.items)))

@@ -19,7 +19,7 @@ from twofold.retrieval.graph import Graph
 
 __all__ = ["Dense", "DenseConfig", "VectorScores"]
 
-LARGE = 200_000
+LARGE = 100_000
 """From so many items on, `index = "auto"` builds a graph; see docs/decisions/0011-dense-index.md."""
 GRAPH = "graph.usearch"
 
@@ -31,7 +31,7 @@ class DenseConfig:
     encoder: str = ""
     """The encoder by its name in the recipe."""
     index: Literal["auto", "exact", "hnsw"] = "auto"
-    """Whether every vector is looked at, or a graph is walked along; "auto" takes a graph from 200,000 items on."""
+    """Whether every vector is looked at, or a graph is walked along; "auto" takes a graph from 100,000 items on."""
     precision: Precision = "int8"
     """The form in which an exact index looks at vectors; what it finds is always scored at full precision."""
     recency: float = 0.9
