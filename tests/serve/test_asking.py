@@ -197,3 +197,21 @@ def test_a_flood_of_batches_does_not_delay_interactive_questions() -> None:
         await asyncio.gather(*flood)
 
     played(play)
+
+
+def test_a_full_lane_does_not_close_the_others() -> None:
+    async def play(world: World) -> None:
+        world.gate.clear()
+        flood = [world.ask(f"b{number}", priority="batch") for number in range(502)]
+        now = world.ask("now", priority="interactive")
+        await settled()
+        refused = [future for future in flood if future.done()]
+        assert [str(future.exception()) for future in refused] == [
+            "too many requests wait already; try again in a second."
+        ]
+        assert not now.done()
+        world.gate.set()
+        await asyncio.gather(now, *flood, return_exceptions=True)
+        assert now.result() == "now"
+
+    played(play)

@@ -26,12 +26,29 @@ def measured(steering: Steering | None = None) -> Controller:
 def test_costs_are_learned_for_all_rungs_from_the_one_in_use() -> None:
     costs = Costs()
     costs.observe(MIDDLE, 4, 0.072, 0.064)  # 18 ms each, 16 of them for encoding: twice what the ladder says
-    assert (costs.rest, costs.factor) == pytest.approx((0.002, 2.0))
+    assert (costs.each, costs.start, costs.factor) == pytest.approx((0.002, 0.0, 2.0))
     assert costs.of(TOP) == pytest.approx(0.042)
     assert costs.high == 1.0
     for seconds in [0.018] * 18 + [0.054] * 2:
         costs.observe(MIDDLE, 1, seconds, seconds - 0.002)
     assert costs.high > 2.0
+
+
+def test_what_a_go_costs_by_itself_is_told_from_goes_of_several_sizes() -> None:
+    costs = Costs()
+    for count in [1] * 30:
+        costs.observe(TOP, count, 0.005, 0.0)
+    assert costs.of(TOP, 10) == pytest.approx(0.050)  # nothing else is known yet
+    for count in [1, 4, 2, 8, 1, 16] * 20:
+        costs.observe(TOP, count, 0.003 + 0.002 * count, 0.0)
+    assert costs.of(TOP, 1) == pytest.approx(0.005, rel=0.1)
+    assert costs.of(TOP, 16) == pytest.approx(0.035, rel=0.1)
+    assert costs.of(TOP, 32) == pytest.approx(0.070, rel=0.1)
+    assert 9 <= costs.fitting(TOP, 0.0231) <= 11
+    assert costs.fitting(TOP, 0.001) == 1
+    for _ in range(300):
+        costs.observe(TOP, 1, 0.010, 0.0)  # twice as dear, and all alone: how a crowd compares is not forgotten
+    assert costs.of(TOP, 16) == pytest.approx(0.070, rel=0.15)
 
 
 def test_it_steps_down_at_once_and_no_further_than_needed() -> None:

@@ -9,8 +9,8 @@ import pytest
 from twofold.serve.control import Controller, Demand, Steering, Step
 
 DEADLINE = 0.1
-REST = 0.0005
-"""Seconds of a question that no rung changes."""
+REST, START = 0.0005, 0.001
+"""Seconds of a question, and of a go, that no rung changes."""
 LADDER = [
     Step(name="full", quality=1.0, seconds=0.0095),
     Step(name="half", quality=0.99, seconds=0.0045),
@@ -18,7 +18,7 @@ LADDER = [
     Step(name="static", quality=0.92, seconds=0.0003),
 ]
 CAPACITY = 1 / (LADDER[0].seconds + REST)
-"""Questions a second that the top rung can answer."""
+"""Questions a second that the top rung can answer, in large goes."""
 
 
 def arrivals(rng: np.random.Generator, seconds: float = 60.0) -> np.ndarray:
@@ -75,14 +75,14 @@ def simulate(steps: list[Step], moments: np.ndarray, rng: np.random.Generator) -
             outcome.late += 1
         if not waiting:
             continue
-        most = max(1, min(32, int(DEADLINE / 2 / controller.seconds(1, controller.current))))
+        most = min(32, controller.costs.fitting(controller.current, DEADLINE / 2))
         go = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         demands = [Demand(len(go), go[0] + DEADLINE - now)]
         if waiting:
             demands.append(Demand(len(go) + len(waiting), waiting[-1] + DEADLINE - now))
         step = controller.choose(now, demands)
         encoding = len(go) * step.seconds * rng.lognormal(0.0, 0.15)
-        seconds = encoding + len(go) * REST
+        seconds = encoding + len(go) * REST + START
         going, until = len(go), now + seconds
         controller.costs.observe(step, len(go), seconds, encoding)
         in_time = sum(until <= moment + DEADLINE for moment in go)

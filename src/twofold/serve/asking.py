@@ -57,7 +57,7 @@ class Questions(Gatherer[Query, Slate]):
         metrics: told of waiting, refusals and rungs.
         deadlines: seconds within which each priority is to be answered, where a question names no deadline.
         together: how many are answered in one go at most.
-        most: how many may wait.
+        most: how many of one priority may wait.
         clock: seconds that only rise.
     """
 
@@ -120,6 +120,10 @@ class Questions(Gatherer[Query, Slate]):
         expected = self._go.by.controller.seconds(self._go.count, self._go.step)
         return max(expected - (self._clock() - self._go.begun), 0.0)
 
+    def _ahead_of(self, task: Query) -> int:
+        """See `Gatherer`: a crowd of one priority does not keep the others out."""
+        return self._lanes.count(task.priority)
+
     def _push(self, task: Query, future: "asyncio.Future[Slate]") -> None:
         now = self._clock()
         self._lanes.push(Waiting((task, future), task.priority, now, now + self._slack(task)))
@@ -130,7 +134,7 @@ class Questions(Gatherer[Query, Slate]):
         if by.controller.costs.known:
             # What comes while a go is being done must still be in time; a go takes half the shortest deadline at most.
             half = min(self._deadlines.values()) / 2
-            most = min(most, max(1, int(half / max(by.controller.seconds(1, by.controller.current), 1e-9))))
+            most = min(most, by.controller.costs.fitting(by.controller.current, half))
         taken: list[Waiting[Asked]] = []
         while len(taken) < most and len(self._lanes):
             waiting = self._lanes.pop(now)
@@ -185,6 +189,7 @@ class Questions(Gatherer[Query, Slate]):
             go.by.controller.costs.observe(go.step, go.count, go.seconds, go.encoding)
             self._metrics.vectors.labels("hit").inc(go.hits)
             self._metrics.vectors.labels("miss").inc(go.misses)
-            self._metrics.rungs.labels(go.step.name).inc(go.count)
+            if go.by.ladder is not None:
+                self._metrics.rungs.labels(go.step.name).inc(go.count)
         self._go = None
         super()._finish(batch, results)

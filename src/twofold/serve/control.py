@@ -1,9 +1,10 @@
-"""`Controller`: which rung of a ladder answers now, and how long a question would take. Logic alone, on a given clock.
+"""`Controller`: which rung of a ladder answers now, and how long questions would take. Logic alone, on a given clock.
 
-A question costs seconds = rest + factor x table, where `table` is what the ladder says of a rung, `factor` how much
-dearer the rung is here and now (other load, questions without a text, cached vectors), and `rest` what does not
-depend on the rung. Both are running means of what is measured; a high quantile of measured over predicted seconds
-says how far a single go may be above the mean.
+Questions that are answered together in one go cost seconds = each x (start + count) + factor x table x count. `table`
+is what the ladder says of a rung, `factor` how much dearer the rung is here and now (other load, questions without a
+text, kept vectors), `each` what another question costs whatever the rung, and `start` how many questions' worth a go
+costs by itself. `each` and `factor` are running means of what is measured; `start` comes of a slower regression of
+seconds on counts. A high quantile of measured over predicted seconds says how far a go may be above the mean.
 """
 
 import math
@@ -20,6 +21,12 @@ WINDOW = 64
 HIGH = 0.95
 MEMORY = 0.15
 """The weight of a new go in the running means."""
+SLOWLY = 0.02
+"""The same for what a go costs by itself, which only goes of several sizes can tell."""
+SPREAD = 0.5
+"""The variance of counts that tells it."""
+GO = 16
+"""Questions of a go, where many wait."""
 RATE_SECONDS = 1.0
 """Over how long the rate of arrivals is averaged."""
 
@@ -77,23 +84,34 @@ class Costs:
     """What questions cost, as measured."""
 
     def __init__(self) -> None:
-        self.rest, self.factor, self._seen = 0.0, 1.0, 0
-        self._ratios: deque[float] = deque(maxlen=WINDOW)
+        self.each, self.start, self.factor, self._seen = 0.0, 0.0, 1.0, 0
         self._high = 1.0
+        self._usual, self._told = 1.0, 0
+        self._ratios: deque[float] = deque(maxlen=WINDOW)
+        self._mean_count = self._mean_units = self._variance = self._covariance = 0.0
 
     @property
     def known(self) -> bool:
         """Whether anything was measured yet."""
         return self._seen > 0
 
-    def of(self, step: Step) -> float:
-        """Return the mean seconds of a question."""
-        return self.rest + self.factor * step.seconds
-
     @property
     def high(self) -> float:
         """The high quantile of measured over predicted seconds of a go, at least 1."""
         return self._high
+
+    def of(self, step: Step, count: float = 1) -> float:
+        """Return the mean seconds in which so many questions are answered, in as many goes as that takes."""
+        return self.each * self.start * max(1.0, count / GO) + self.another(step) * count
+
+    def another(self, step: Step) -> float:
+        """Return the seconds that one more question adds to a go."""
+        return self.each + self.factor * step.seconds
+
+    def fitting(self, step: Step, seconds: float) -> int:
+        """Return how many questions one go answers in a time; at least one."""
+        another = max(self.another(step), 1e-9)
+        return max(1, int((seconds - self.each * self.start) / another))
 
     def observe(self, step: Step, count: int, seconds: float, encoding: float) -> None:
         """Take in a go.
@@ -104,16 +122,39 @@ class Costs:
             seconds: how long it took.
             encoding: how much of that the rung took.
         """
-        expected = self.of(step) * count
+        expected = self.each * self.start + self.another(step) * count
         if self._seen and expected > 0:
             self._ratios.append(seconds / expected)
             ordered = sorted(self._ratios)
             self._high = max(1.0, ordered[min(len(ordered) - 1, int(HIGH * len(ordered)))])
+        rest = max(seconds - encoding, 0.0)
+        self._learn_start(count, rest)
         weight = max(MEMORY, 1 / (self._seen + 1))
         self._seen += 1
-        self.rest += weight * (max(seconds - encoding, 0.0) / count - self.rest)
+        self.each += weight * (rest / (self.start + count) - self.each)
         if step.seconds > 0:
             self.factor += weight * (encoding / count / step.seconds - self.factor)
+
+    def _learn_start(self, count: int, seconds: float) -> None:
+        """Regress seconds on counts, in units of `each`, so that a machine that slows down is no sign of anything.
+
+        Goes of the size that is usual now tell nothing of it, and must not let it be forgotten.
+        """
+        unusual = abs(count - self._usual) >= 1
+        self._usual += MEMORY * (count - self._usual)
+        if not unusual or not self.each:
+            return
+        self._told += 1
+        weight = max(SLOWLY, 1 / self._told)
+        more, longer = count - self._mean_count, seconds / self.each - self._mean_units
+        self._mean_count += weight * more
+        self._mean_units += weight * longer
+        self._variance = (1 - weight) * (self._variance + weight * more * more)
+        self._covariance = (1 - weight) * (self._covariance + weight * more * longer)
+        if self._variance > SPREAD:
+            mean = self._mean_units / self._mean_count
+            slope = min(max(self._covariance / self._variance, 0.1 * mean), mean)
+            self.start = self._mean_units / slope - self._mean_count
 
 
 class Controller:
@@ -163,7 +204,7 @@ class Controller:
 
     def seconds(self, count: float, step: Step | None = None) -> float:
         """Return how long so many questions will take; by the fastest rung, unless another is named."""
-        return count * self.costs.of(step or self.fastest)
+        return self.costs.of(step or self.fastest, count)
 
     def choose(self, now: float, demands: Sequence[Demand]) -> Step:
         """Return the rung for the next go, which is the current one from now on.
@@ -185,10 +226,11 @@ class Controller:
     def _wanted(self, demands: Sequence[Demand], most: float) -> int:
         """Return the index of the best rung that does, filled to at most a share of its capacity; else the last."""
         for index, step in enumerate(self.steps[:-1]):
-            seconds = self.costs.of(step)
-            one = (self.costs.high - 1) * seconds
-            in_time = all(each.ahead * seconds + one <= each.slack * self._steering.margin for each in demands)
-            if in_time and self._rate * seconds <= most:
+            more = (self.costs.high - 1) * self.costs.of(step)
+            in_time = all(
+                self.costs.of(step, each.ahead) + more <= each.slack * self._steering.margin for each in demands
+            )
+            if in_time and self._rate * self.costs.of(step, GO) / GO <= most:
                 return index
         return len(self.steps) - 1
 

@@ -42,7 +42,7 @@ class Gatherer(Generic[T, R]):
         Raises:
             Refusal: too many tasks wait.
         """
-        if len(self) >= self._most:
+        if self._ahead_of(task) >= self._most:
             raise Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._push(task, future)
@@ -61,6 +61,10 @@ class Gatherer(Generic[T, R]):
     def close(self) -> None:
         """Finish what is being done, and take no more."""
         self._thread.shutdown()
+
+    def _ahead_of(self, task: T) -> int:
+        """Return how many wait in the line that a task would join."""
+        return len(self._waiting)
 
     def _push(self, task: T, future: "asyncio.Future[R]") -> None:
         self._waiting.append((task, future))

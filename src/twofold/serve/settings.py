@@ -36,7 +36,7 @@ class Settings:
     together: int = 32
     """Questions that are answered in one go at most."""
     waiting: int = 500
-    """Questions that may wait; further ones are refused."""
+    """Questions of one priority that may wait; further ones are refused."""
     interactive_ms: float = 100.0
     """By when an interactive question is to be answered, where it names no deadline."""
     standard_ms: float = 2_000.0
