@@ -66,7 +66,7 @@ def simulate(steps: list[Step], moments: np.ndarray, rng: np.random.Generator) -
             moment = coming.popleft()
             controller.arrived(moment)
             rest = min(controller.seconds(going, step), max(until - moment, 0.0))
-            if moment < until and rest + controller.seconds(len(waiting) + 1) > DEADLINE:
+            if moment < until and rest + controller.careful(len(waiting) + 1) > DEADLINE:
                 outcome.refused += 1
             else:
                 waiting.append(moment)
@@ -75,7 +75,7 @@ def simulate(steps: list[Step], moments: np.ndarray, rng: np.random.Generator) -
             outcome.late += 1
         if not waiting:
             continue
-        most = min(32, controller.costs.fitting(controller.current, DEADLINE / 2))
+        most = min(32, controller.fitting(DEADLINE / 2, waiting[0] + DEADLINE - now))
         go = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         demands = [Demand(len(go), go[0] + DEADLINE - now)]
         if waiting:
@@ -101,12 +101,13 @@ def test_the_controller_serves_more_quality_than_any_fixed_rung(seed: int) -> No
     assert steered.effective > 0.94
     assert steered.effective > max(outcome.effective for outcome in fixed.values()) + 0.015
     assert steered.in_time >= 0.99
-    assert steered.answered.total() / fixed["full"].answered.total() > 2.7
+    assert steered.answered.total() / fixed["full"].answered.total() > 2.5  # of 2.6 that were sent
     assert fixed["full"].sent - fixed["full"].answered.total() > 10 * (steered.sent - steered.answered.total())
     assert steered.last == "full"  # ten seconds later
 
 
-def test_early_refusal_keeps_a_rung_that_is_too_slow_at_work_for_answers_in_time() -> None:
+def test_what_is_not_refused_is_in_time_even_with_a_rung_that_is_too_slow() -> None:
     moments = arrivals(np.random.default_rng(3))
     alone = simulate(LADDER[:1], moments, np.random.default_rng(3))
-    assert alone.refused > 3 * alone.late > 0
+    assert alone.late < 0.01 * alone.answered.total()
+    assert alone.refused + alone.late + alone.answered.total() == alone.sent

@@ -85,7 +85,7 @@ class Questions(Gatherer[Query, Slate]):
     def predicted(self, priority: Priority) -> float:
         """Return in how many seconds a question that comes now would be answered, by the fastest rung."""
         controller = self._by().controller
-        return self._running() + controller.seconds(self._lanes.ahead(priority) + 1)
+        return self._running() + controller.careful(self._lanes.ahead(priority) + 1)
 
     async def do(self, task: Query) -> Slate:
         """Have a question answered.
@@ -130,11 +130,8 @@ class Questions(Gatherer[Query, Slate]):
 
     def _take(self) -> list[Asked]:
         now, by = self._clock(), self._by()
-        most = self._together
-        if by.controller.costs.known:
-            # What comes while a go is being done must still be in time; a go takes half the shortest deadline at most.
-            half = min(self._deadlines.values()) / 2
-            most = min(most, by.controller.costs.fitting(by.controller.current, half))
+        # What comes while a go is being done must still be in time; a go takes half the shortest deadline at most.
+        most, half = self._together, min(self._deadlines.values()) / 2
         taken: list[Waiting[Asked]] = []
         while len(taken) < most and len(self._lanes):
             waiting = self._lanes.pop(now)
@@ -145,6 +142,8 @@ class Questions(Gatherer[Query, Slate]):
                 future.set_exception(self._late(waiting.priority, 0.0))
             else:
                 taken.append(waiting)
+                if by.controller.costs.known:
+                    most = min(most, by.controller.fitting(half, waiting.until - now))
         if not taken:
             self._go = None
             return []

@@ -206,6 +206,20 @@ class Controller:
         """Return how long so many questions will take; by the fastest rung, unless another is named."""
         return self.costs.of(step or self.fastest, count)
 
+    def careful(self, count: float) -> float:
+        """Return how long so many questions may take by the fastest rung, if one of their goes is a slow one."""
+        return self._careful(self.fastest, count)
+
+    def fitting(self, seconds: float, slack: float) -> int:
+        """Return how many questions belong into the next go; at least one.
+
+        Args:
+            seconds: what a go should take at most.
+            slack: until when the first of them must be answered; the fastest rung may be taken for it.
+        """
+        careful = slack * self._steering.margin / self.costs.high
+        return min(self.costs.fitting(self.current, seconds), self.costs.fitting(self.fastest, careful))
+
     def choose(self, now: float, demands: Sequence[Demand]) -> Step:
         """Return the rung for the next go, which is the current one from now on.
 
@@ -226,13 +240,13 @@ class Controller:
     def _wanted(self, demands: Sequence[Demand], most: float) -> int:
         """Return the index of the best rung that does, filled to at most a share of its capacity; else the last."""
         for index, step in enumerate(self.steps[:-1]):
-            more = (self.costs.high - 1) * self.costs.of(step)
-            in_time = all(
-                self.costs.of(step, each.ahead) + more <= each.slack * self._steering.margin for each in demands
-            )
+            in_time = all(self._careful(step, each.ahead) <= each.slack * self._steering.margin for each in demands)
             if in_time and self._rate * self.costs.of(step, GO) / GO <= most:
                 return index
         return len(self.steps) - 1
+
+    def _careful(self, step: Step, count: float) -> float:
+        return self.costs.of(step, count) + (self.costs.high - 1) * self.costs.of(step, min(count, GO))
 
     def _decay(self, now: float) -> None:
         if now > self._rated:
