@@ -59,6 +59,24 @@ def test_it_steps_down_at_once_and_no_further_than_needed() -> None:
     assert controller.choose(1.2, [Demand(1, 0.1), Demand(20, 0.1)]) is FAST
 
 
+def test_a_go_is_cut_to_what_its_first_question_can_wait_for() -> None:
+    controller = measured()  # 21 ms with the top rung, 3 with the fastest that may be used
+    assert controller.fitting(0.0641, 1.0) == 3
+    controller.choose(1.0, [Demand(1_000, 0.01)])
+    assert controller.fitting(0.0641, 1.0) == 21
+    assert controller.fitting(0.0641, 0.0101) == 3  # nine tenths of 10 ms
+    assert controller.fitting(0.0641, 0.001) == 1
+
+
+def test_a_wait_is_predicted_with_one_slow_go() -> None:
+    controller = measured()
+    assert controller.careful(10) == pytest.approx(0.030)
+    for _ in range(5):
+        controller.costs.observe(FAST, 1, 0.009, 0.006)  # three times what is expected at first
+    assert controller.costs.high > 1.5
+    assert controller.careful(10) == pytest.approx(controller.seconds(10) * controller.costs.high)
+
+
 def test_it_never_goes_below_the_floor() -> None:
     controller = measured()
     assert controller.choose(1.0, [Demand(1_000, 0.01)]) is FAST
