@@ -116,8 +116,8 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
         if row["metric"] == "perplexity"
     ]
     return rows, {
-        "model": "SmolLM2-135M-Instruct, of a file that holds 4-bit weights already (GGUF Q4_1: groups of 32 with a "
-        "smallest value), so that 4 bits lose less here than they would of the model as it was trained",
+        "model": "SmolLM2-135M-Instruct, of a file whose weights had 4 bits already (GGUF Q4_1: groups of 32 with a "
+        "smallest value of their own), which are rounded a second time here",
         "texts": f"{len(texts)} movies' titles and plots, drawn with seed {SEED}, {LENGTH} tokens of each at most",
         "time": f"median of one token behind {PAST} others, onnxruntime, one thread, in turns",
         "export": f"logits differ from torch's by {apart:.1e} at most",
