@@ -49,7 +49,7 @@ class World:
 
     async def learn(self) -> None:
         """Answer a few questions one by one, so that costs are known."""
-        for number in range(3):
+        for number in range(6):
             await self.ask(str(number), priority="batch")
         self.gos.clear()
         self.rungs.clear()
@@ -169,7 +169,9 @@ def test_questions_of_callers_that_hung_up_are_dropped() -> None:
 
 def test_a_free_server_tries_whatever_its_figures_say() -> None:
     async def play(world: World) -> None:
-        world.controller.costs.observe(LADDER[0], 1, 500.0, 500.0)
+        for _ in range(6):
+            world.controller.costs.observe(LADDER[0], 1, 500.0, 500.0)
+        assert world.controller.costs.known
         assert world.questions.predicted("interactive") > 10
         assert await world.ask("try", priority="interactive", deadline_ms=50.0) == "try"
 

@@ -34,6 +34,16 @@ def test_costs_are_learned_for_all_rungs_from_the_one_in_use() -> None:
     assert costs.high > 2.0
 
 
+def test_the_first_slow_go_is_not_believed_and_soon_forgotten() -> None:
+    costs = Costs()
+    costs.observe(TOP, 1, 0.5, 0.1)
+    assert not costs.known
+    for _ in range(4):
+        costs.observe(TOP, 1, 0.021, 0.020)
+    assert costs.known
+    assert costs.of(TOP) == pytest.approx(0.021 + (0.5 - 0.021) / 16)
+
+
 def test_what_a_go_costs_by_itself_is_told_from_goes_of_several_sizes() -> None:
     costs = Costs()
     for count in [1] * 30:

@@ -21,6 +21,8 @@ WINDOW = 64
 HIGH = 0.95
 MEMORY = 0.15
 """The weight of a new go in the running means."""
+WARM = 5
+"""Goes after which what was measured is believed; the first are slow, and are soon forgotten."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
 SPREAD = 0.5
@@ -92,8 +94,8 @@ class Costs:
 
     @property
     def known(self) -> bool:
-        """Whether anything was measured yet."""
-        return self._seen > 0
+        """Whether enough was measured to refuse a question for it."""
+        return self._seen >= WARM
 
     @property
     def high(self) -> float:
@@ -123,13 +125,13 @@ class Costs:
             encoding: how much of that the rung took.
         """
         expected = self.each * self.start + self.another(step) * count
-        if self._seen and expected > 0:
+        if self.known and expected > 0:
             self._ratios.append(seconds / expected)
             ordered = sorted(self._ratios)
             self._high = max(1.0, ordered[min(len(ordered) - 1, int(HIGH * len(ordered)))])
         rest = max(seconds - encoding, 0.0)
         self._learn_start(count, rest)
-        weight = max(MEMORY, 1 / (self._seen + 1))
+        weight = MEMORY if self._seen >= WARM else 0.5 if self._seen else 1.0
         self._seen += 1
         self.each += weight * (rest / (self.start + count) - self.each)
         if step.seconds > 0:
@@ -142,7 +144,7 @@ class Costs:
         """
         unusual = abs(count - self._usual) >= 1
         self._usual += MEMORY * (count - self._usual)
-        if not unusual or not self.each:
+        if not unusual or self.each < 1e-9:
             return
         self._told += 1
         weight = max(SLOWLY, 1 / self._told)
@@ -151,7 +153,7 @@ class Costs:
         self._mean_units += weight * longer
         self._variance = (1 - weight) * (self._variance + weight * more * more)
         self._covariance = (1 - weight) * (self._covariance + weight * more * longer)
-        if self._variance > SPREAD:
+        if self._variance > SPREAD and self._mean_units > 0:
             mean = self._mean_units / self._mean_count
             slope = min(max(self._covariance / self._variance, 0.1 * mean), mean)
             self.start = self._mean_units / slope - self._mean_count
