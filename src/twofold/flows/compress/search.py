@@ -35,6 +35,8 @@ TEACHER = "teacher"
 FUSED = "fused.onnx"
 RESERVE = 0.15
 """Share of the budget that is kept for measuring the rungs of the ladder together at the end."""
+OWN = 0.4
+"""Share of the budget after which no more coats are put on the teacher's own body, so that others get their turn."""
 TRAINING = 0.7
 """Share of the time for a trained body that training gets; the rest is for its coats."""
 LEAST = 20.0
@@ -180,7 +182,7 @@ class _Run:
         own = Body(name=TEACHER, make=self.subject.export, steps=())
         known = coats()
         for coat in known:
-            if self.left > 0 or coat.name in ("float32", "int8"):
+            if self.elapsed < OWN * self.budget or coat.name in ("float32", "int8"):
                 self._variant(own, coat)
         bodies = [body for body in self.subject.bodies() if not self.options.bodies or body.name in self.options.bodies]
         untried = []
