@@ -20,6 +20,7 @@ import onnxruntime as ort
 import polars as pl
 import torch
 from torch import Tensor
+from torch.onnx.operators import shape_as_tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
@@ -41,7 +42,7 @@ BITS: Mapping[str, dict[str, Any]] = {
     "int4, groups of 128": {"bits": 4, "block": 128, "symmetric": True},
 }
 
-Session = ort.InferenceSession
+Session = Any  # onnxruntime is not typed
 
 
 class Step(torch.nn.Module):
@@ -60,8 +61,9 @@ class Step(torch.nn.Module):
         cache = DynamicCache()
         for layer in range(past.shape[0]):
             cache.update(past[layer, 0], past[layer, 1], layer)
-        before = torch.onnx.operators.shape_as_tensor(past)[4]
-        count = torch.onnx.operators.shape_as_tensor(input_ids)[1]
+        # Numbers to the graph, and to Python's types tensors.
+        before: Any = shape_as_tensor(past)[4]
+        count: Any = shape_as_tensor(input_ids)[1]
         places = before + torch.arange(count)
         later = torch.arange(before + count)[None] > places[:, None]
         found = self.model(
@@ -71,7 +73,8 @@ class Step(torch.nn.Module):
             past_key_values=cache,
             use_cache=True,
         )
-        kept = [torch.stack([layer.keys, layer.values]) for layer in cache.layers]
+        layers: list[Any] = cache.layers
+        kept = [torch.stack([layer.keys, layer.values]) for layer in layers]
         return found.logits, torch.stack(kept)
 
 
@@ -81,7 +84,8 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
     with silent():
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
-        ).eval()
+        )
+        model.eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = _texts(data)
     read = [np.array([tokenizer(text)["input_ids"][:LENGTH]], np.int64) for text in texts]
