@@ -22,6 +22,7 @@ NAMES = {
     "compress-parts": "compress_parts",
     "costs": "costs",
     "dense": "dense",
+    "ml1m-large": "ml1m_large",
     "ml1m-loo": "ml1m_loo",
     "movielens-small": "movielens_small",
     "movielens-small-frozen": "movielens_small_frozen",

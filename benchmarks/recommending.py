@@ -19,7 +19,7 @@ from twofold.evaluate import Row, Table, machine
 from twofold.flows import default_recipe, fit, rank_cases, single
 from twofold.flows.evaluate import DEPTH, latency, query_of, row_of
 
-__all__ = ["compare_all"]
+__all__ = ["compare_all", "measure_recipe"]
 
 RECENT = "popular, recent"
 NEURAL = ("sequential", "two-tower")
@@ -75,17 +75,35 @@ def compare_all(
         chosen[name], _ = choose_peer(make, grid, older, asked, _fallback(recipe, older))
         say(f"{name}: {chosen[name]}")
         rows.append(_theirs(name, make(dict(chosen[name])), train, cases, _fallback(recipe, train)))
-    card = {
+    card = {**_card(options, dataset, cases), "options": chosen}
+    baseline = RECENT if RECENT in chosen else None
+    return Table(rows=rows, protocol=card, clusters=cases.users, baseline=baseline).as_dict()
+
+
+def measure_recipe(dataset: Dataset, options: Split, say: Callable[[str], None], recipe: Recipe) -> dict[str, Any]:
+    """Measure a recipe, and its neural recommenders alone, on one split of a dataset.
+
+    Args:
+        dataset: all data.
+        options: how they are split.
+        say: told what is being done.
+        recipe: what is measured.
+    """
+    train, cases = split(dataset, options)
+    rows = _whole(replace(recipe, split=table(options)), train, cases, say)
+    return Table(rows=rows, protocol=_card(options, dataset, cases), clusters=cases.users).as_dict()
+
+
+def _card(options: Split, dataset: Dataset, cases: Cases) -> dict[str, Any]:
+    """Return what the numbers rest on."""
+    return {
         **protocol(options, dataset, cases),
         "candidates": "all items",
         "seen items": "removed",
         "ties": "against the model",
         "data": dataset.fingerprint(),
-        "options": chosen,
         "machine": machine(),
     }
-    baseline = RECENT if RECENT in chosen else None
-    return Table(rows=rows, protocol=card, clusters=cases.users, baseline=baseline).as_dict()
 
 
 def _whole(recipe: Recipe, train: Dataset, cases: Cases, say: Callable[[str], None]) -> list[Row]:

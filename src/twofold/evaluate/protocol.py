@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ CPUINFO = Path("/proc/cpuinfo")
 def machine() -> dict[str, str | int | float]:
     """Return what a figure of speed depends on, without any name of the host or its folders.
 
-    Keys: `cpu` (model), `cores` (that this process may use), `memory_gib`, `python`, `numpy`, `os`.
+    Keys: `cpu` (model), `cores` (that this process may use), `memory_gib`, `python`, `numpy`, `os`; and `gpu` (model)
+    where torch is in use and sees one.
     """
+    torch = sys.modules.get("torch")
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch is not None and torch.cuda.is_available() else {}
     return {
+        **gpu,
         "cpu": _cpu(),
         "cores": _cores(),
         "memory_gib": _memory(),

@@ -125,7 +125,7 @@ def train(
         DataError: there is no batch to learn from.
     """
     devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices), _threads(options.threads):
+    with torch.random.fork_rng(devices=devices), _threads(options.threads), _any_shape():
         torch.manual_seed(seed)
         return _Run(
             task, options, seed=seed, checkpoint=checkpoint, about=about or {}, progress=progress, clock=clock
@@ -387,3 +387,17 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _any_shape() -> Iterator[None]:
+    """Keep cuDNN from attention inside: it plans anew for each shape, and batches are of many.
+
+    On an H200 a step of a small transformer took 60 ms with it and 12 ms without, in higher precision.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

@@ -12,10 +12,11 @@ from twofold.core.scores import Floats
 from twofold.models.sequential.config import SequentialConfig
 from twofold.models.sequential.events import GAPS, VALUES
 from twofold.models.sequential.positions import rotary_tables
+from twofold.train.precision import attention
 
 __all__ = ["Known", "Network"]
 
-POOL = 1 << 22
+POOL = 1 << 23
 FAINT = 0.02
 """Standard deviation of vectors that start at random."""
 
@@ -124,7 +125,7 @@ class _Block(nn.Module):
         looked = self.look(self.before(states)).view(b, w, 3, self.heads, d // self.heads)
         query, key, value = looked.permute(2, 0, 3, 1, 4)
         query, key = _turned(query, turn), _turned(key, turn)
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
+        seen = attention(query, key, value, mask)
         states = states + self.drop(self.gather(seen.transpose(1, 2).reshape(b, w, d)))
         wide = self.drop(functional.gelu(self.widen(self.between(states))))
         fed: Tensor = states + self.drop(self.narrow(wide))
@@ -151,10 +152,10 @@ class _Dropout(nn.Module):
         if values.device.type != "cpu" or size > POOL // 2:
             return functional.dropout(values, self.share)
         start = int(torch.randint(POOL - size, ()))
-        return values * _pool(self.share)[start : start + size].view(values.shape)
+        return values * _pool(self.share, values.dtype)[start : start + size].view(values.shape)
 
 
 @lru_cache(maxsize=4)
-def _pool(share: float) -> Tensor:
+def _pool(share: float, dtype: torch.dtype) -> Tensor:
     drawn = torch.rand(POOL, generator=torch.Generator().manual_seed(0))
-    return (drawn >= share) / (1 - share)
+    return ((drawn >= share) / (1 - share)).to(dtype)
