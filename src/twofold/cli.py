@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -296,6 +296,64 @@ def serve(
 
 
 @app.command()
+def load(
+    url: Annotated[str, typer.Argument(help="Where the server is.")] = "http://127.0.0.1:8000",
+    trace: Annotated[str, typer.Option(help="When questions come: constant, ramp, burst or diurnal.")] = "constant",
+    rate: Annotated[float, typer.Option(help="Questions a second, where it is quiet.")] = 20.0,
+    peak: Annotated[float | None, typer.Option(help="At the height; by default three times --rate.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long it lasts.")] = 60.0,
+    burst_seconds: Annotated[float | None, typer.Option(help="How long a burst lasts; by default half of it.")] = None,
+    cv: Annotated[float, typer.Option(help="0 comes evenly, 1 by chance, 4 in clumps.")] = 1.0,
+    artifact: Annotated[Path | None, typer.Option("--artifact", "-a", help="Its titles and users are asked for.")] = (
+        None
+    ),
+    queries: Annotated[Path | None, typer.Option(help="A file with a search text a line, instead of titles.")] = None,
+    zipf: Annotated[float, typer.Option(help="How much texts repeat; with 0 each comes once before any again.")] = 1.0,
+    searches: Annotated[float, typer.Option(help="The share of searches; the others recommend.")] = 1.0,
+    priority: Annotated[
+        list[str] | None, typer.Option(help="A share, as interactive=0.8; may be repeated. Else all are interactive.")
+    ] = None,
+    deadline_ms: Annotated[float, typer.Option(help="By when interactive questions want an answer.")] = 100.0,
+    key: Annotated[str | None, typer.Option(help="An API key.", envvar="TWOFOLD_KEY")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw what happened into this .svg or .png.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a server as many would, whether or not it keeps up, and tell how many were answered in time, and how well."""
+    with needed_for("loading a server", "serve"):
+        from twofold.serve import load as loading  # noqa: PLC0415
+
+    chosen = loading.Trace(
+        shape=cast("loading.Shape", trace),
+        rate=rate,
+        peak=peak or 3 * rate,
+        seconds=seconds,
+        burst_seconds=burst_seconds or seconds / 2,
+        cv=cv,
+    )
+    shares = {name: _share(text) for name, text in _pairs(priority, "--priority").items()} or {"interactive": 1.0}
+    asking = loading.Asking(
+        searches=searches,
+        zipf=zipf,
+        priorities=cast("Any", shares),
+        deadlines={**loading.DEADLINES, "interactive": deadline_ms},
+    )
+    if plot:
+        loading.check_format(plot)
+    catalogue = loading.Catalogue.read(artifact, queries)
+    report = loading.run_load(url, chosen, catalogue, asking, key=key, seed=seed)
+    if plot:
+        loading.write_plot(plot, report)
+        err.print(f"plot: {plot}", markup=False, highlight=False)
+    for warning in report.warnings():
+        err.print(warning, markup=False, highlight=False)
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        _print_load(report)
+
+
+@app.command()
 def promote(artifact: ArtifactPath = DEFAULT_ARTIFACT, link: CurrentLink = Path("runs/current")) -> None:
     """Let servers that follow a link answer with another artifact."""
     from twofold.serve.promotion import promote as point  # noqa: PLC0415
@@ -454,6 +512,36 @@ def _print_ladder(outcome: Any) -> None:
         names = "; ".join(outcome.untried)
         out.print(f"no time for: {names}; the same again with a larger --budget goes on", markup=False, highlight=False)
     out.print(f"ladder: {outcome.folder / 'ladder.json'}", markup=False, highlight=False)
+
+
+def _print_load(report: Any) -> None:
+    """Print what became of the questions of a trace, and below it which rungs answered and what asking took here."""
+    groups = report.groups()
+    columns = ("sent", "in time", "refused", "late", "quality", "effective", "a second", "p50", "p99", "p99.9")
+    grid = Grid("", title="open loop; milliseconds from when a question was due", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    for name in columns:
+        grid.add_column(name, justify="right", no_wrap=True)
+    for name, told in groups.items():
+        shares = (told.in_time, told.refused, told.late, told.quality, told.effective)
+        times = (_known(told.goodput, ".1f"), *(_known(value, ".0f") for value in (told.p50, told.p99, told.p999)))
+        grid.add_row(name, f"{told.sent:,}", *(_known(value, ".1%") for value in shares), *times)
+    out.print(grid)
+    for name, told in groups.items():
+        rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in told.rungs.items())
+        out.print(f"rungs, {name}: {rungs or 'no answer in time'}", markup=False, highlight=False)
+    kept = "" if report.hit_rate is None else f"vectors of search texts that were kept: {report.hit_rate:.1%}; "
+    out.print(f"{kept}asking took {_known(report.processor, '.3f')} ms of a core a question", highlight=False)
+
+
+def _known(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number", param_hint="--priority") from None
 
 
 def _minutes(text: str) -> float:

@@ -1,0 +1,102 @@
+"""`run_load`: asks a server what it is, sends a trace of questions, and reports."""
+
+import re
+from collections.abc import Sequence
+
+import httpx2
+import numpy as np
+
+from twofold.serve import wire
+from twofold.serve.calls import ApiError, Call, health
+from twofold.serve.client import unreachable
+from twofold.serve.load.arrivals import Trace
+from twofold.serve.load.questions import Asking, Catalogue, draw
+from twofold.serve.load.report import Report
+from twofold.serve.load.sending import send
+
+__all__ = ["run_load"]
+
+PATIENCE = 5.0
+"""Seconds beyond the longest deadline that is asked for, in which answers are waited for."""
+VECTORS = re.compile(r'^twofold_query_vectors_total\{cache="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+class _Told:
+    """Asks a server about itself."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=10.0, verify=url.startswith("https://"))
+
+    def ladder(self) -> wire.Ladder:
+        """Return its ladder.
+
+        Raises:
+            ApiError: it does not answer, or not to this key.
+        """
+        found: Sequence[wire.Ladder] = [
+            call.read(self._get(**call.request()))
+            for call in (health(), Call(method="GET", path="/ladder", answer=wire.Ladder))
+        ]
+        return found[-1]
+
+    def vectors(self) -> dict[str, float]:
+        """Return how many search texts were encoded, and how many were not; nothing where the key may not know."""
+        response = self._get(method="GET", url="/metrics")
+        return {name: float(count) for name, count in VECTORS.findall(response.text)} if response.is_success else {}
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _get(self, **request: object) -> httpx2.Response:
+        try:
+            return self._http.request(**request)  # type: ignore[arg-type]
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise unreachable(self._http.base_url, error) from error
+
+
+def run_load(
+    url: str, trace: Trace, catalogue: Catalogue, asking: Asking | None = None, *, key: str | None = None, seed: int = 0
+) -> Report:
+    """Send the questions of a trace to a server when they are due, and report what became of them.
+
+    Args:
+        url: where the server is, as http://127.0.0.1:8000.
+        trace: when questions come.
+        catalogue: what may be asked for.
+        asking: how questions are drawn.
+        key: an API key, where the server has any; one of role admin also learns how often vectors were kept.
+        seed: of everything random.
+
+    Raises:
+        ApiError: the server does not answer, or not to this key.
+        ConfigError: the address is none, or there is no text to search for.
+    """
+    asking, rng = asking or Asking(), np.random.default_rng(seed)
+    moments = trace.moments(rng)
+    questions = draw(len(moments), catalogue, asking, rng)
+    told = _Told(url, key)
+    try:
+        qualities = {rung.name: rung.quality for rung in told.ladder().rungs}
+        before = told.vectors()
+        longest = max((asking.deadlines[question.priority] for question in questions), default=0.0) / 1000
+        answers = send(url, key, questions, moments, patience=longest + PATIENCE)
+        after = _after(told)
+    finally:
+        told.close()
+    return Report(
+        trace=trace,
+        questions=questions,
+        answers=answers,
+        deadlines=asking.deadlines,
+        qualities=qualities,
+        vectors={name: after[name] - before.get(name, 0.0) for name in after},
+    )
+
+
+def _after(told: _Told) -> dict[str, float]:
+    """Return the counts once more; a server that the trace has killed says nothing, and the trace is told of anyway."""
+    try:
+        return told.vectors()
+    except ApiError:
+        return {}
