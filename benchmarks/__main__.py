@@ -26,6 +26,7 @@ NAMES = {
     "ml1m-loo": "ml1m_loo",
     "movielens-small": "movielens_small",
     "movielens-small-frozen": "movielens_small_frozen",
+    "overload": "overload",
     "scifact": "scifact",
     "search": "search",
 }

@@ -153,7 +153,7 @@ class Dataset:
 
     def titles(self, codes: Codes) -> list[str]:
         """Return the titles of items; an item without one is called by its id."""
-        named = self.items["title"].gather(codes.astype(np.int64))
+        named = self.items["title"][codes.astype(np.int64)]
         return [title if title else str(id_) for title, id_ in zip(named, self.item_ids.decode(codes), strict=True)]
 
     def save(self, folder: Path) -> None:

@@ -76,4 +76,5 @@ class IdMap:
 
     def decode(self, codes: Iterable[int] | Codes) -> list[Id]:
         """Return the ids of codes, in their order."""
-        return self.ids.gather(np.asarray(codes, dtype=np.int64)).to_list()
+        found: list[Id] = self.ids[np.asarray(codes, dtype=np.int64)].to_list()  # `gather` takes three times as long
+        return found

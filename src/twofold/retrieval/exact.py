@@ -253,6 +253,7 @@ def dots(vectors: Floats, items: Codes, queries: Floats) -> Floats:
     Each is summed on its own, so that it is the same in every batch and at every place.
     """
     products = np.empty(items.shape, np.float32)
+    vectors = np.asarray(vectors)  # rows of a memory map are slow to take
     for row, query in enumerate(queries):
         products[row] = np.einsum("cd,d->c", vectors[np.maximum(items[row], 0)], query)
     products[items < 0] = np.nan

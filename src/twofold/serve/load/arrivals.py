@@ -12,8 +12,9 @@ __all__ = ["SHAPES", "Phase", "Shape", "Trace"]
 
 Shape = Literal["constant", "ramp", "burst", "diurnal"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
-DAY = (0.20, 0.11, 0.05, 0.01, 0.0, 0.03, 0.12, 0.30, 0.55, 0.80, 0.95, 1.0)
-DAY += (0.93, 0.90, 0.94, 0.96, 0.92, 0.84, 0.74, 0.68, 0.62, 0.52, 0.40, 0.29)
+NIGHT, MORNING = (0.20, 0.11, 0.05, 0.01, 0.0, 0.03), (0.12, 0.30, 0.55, 0.80, 0.95, 1.0)
+AFTERNOON, EVENING = (0.93, 0.90, 0.94, 0.96, 0.92, 0.84), (0.74, 0.68, 0.62, 0.52, 0.40, 0.29)
+DAY = NIGHT + MORNING + AFTERNOON + EVENING
 """Load by the hour, from the quietest, 0, to the busiest, 1: night, a forenoon's and an afternoon's height, evening."""
 GRID = 10_000
 """Points at which the integral of the rate is taken."""
@@ -71,13 +72,13 @@ class Trace:
         """Return its parts, in order."""
         if self.shape == "constant":
             return [Phase("all", 0, self.seconds)]
+        names: tuple[str, ...] = ("night", "forenoon", "afternoon", "evening")
+        ends = np.linspace(0, self.seconds, 5).tolist()
         if self.shape == "burst":
             begin = (self.seconds - self.burst_seconds) / 2
-            names, ends = ("before", "burst", "after"), (0, begin, begin + self.burst_seconds, self.seconds)
+            names, ends = ("before", "burst", "after"), [0.0, begin, begin + self.burst_seconds, self.seconds]
         elif self.shape == "ramp":
-            names, ends = ("low", "middle", "high"), tuple(np.linspace(0, self.seconds, 4).tolist())
-        else:
-            names, ends = ("night", "forenoon", "afternoon", "evening"), tuple(np.linspace(0, self.seconds, 5).tolist())
+            names, ends = ("low", "middle", "high"), np.linspace(0, self.seconds, 4).tolist()
         return [Phase(name, ends[place], ends[place + 1]) for place, name in enumerate(names)]
 
     def rates(self, moments: Moments) -> Moments:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twofold.serve.lanes import PRIORITIES
+from twofold.serve.lanes import PRIORITIES, Priority
 from twofold.serve.load.arrivals import Moments, Trace
 from twofold.serve.load.questions import Question
 from twofold.serve.load.sending import Answers
@@ -57,7 +57,7 @@ class Report:
     trace: Trace
     questions: Sequence[Question]
     answers: Answers
-    deadlines: Mapping[str, float]
+    deadlines: Mapping[Priority, float]
     """Milliseconds, by priority."""
     qualities: Mapping[str, float]
     """Of the rungs of the server's ladder, as shares of the top rung's; the best first."""

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -69,8 +70,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are of no class that asyncio knows
 
     def ask(self, place: int, request: bytes) -> None:
         assert self.transport is not None
@@ -122,10 +122,11 @@ class _Sender:
         self.answers = Answers(due, nothing, nothing.copy(), np.zeros(len(due), np.int32), [None] * len(due))
         self._free: list[_Connection] = []
         self._waiting: deque[int] = deque()
+        self._connections: list[_Connection] = []
         self._open, self._left = 0, len(due)
         self._opening: set[asyncio.Task[None]] = set()
         self._all = asyncio.Event()
-        self._begin = 0.0
+        self._begin, self._over = 0.0, False
 
     async def run(self, patience: float) -> None:
         self._begin = time.monotonic() + LEAD
@@ -138,13 +139,15 @@ class _Sender:
             try:
                 await asyncio.wait_for(self._all.wait(), patience)
             except TimeoutError:
-                self.answers.problems["no answer in time to wait for it"] += self._left
+                self.answers.problems["failed: no answer while it was waited for"] += self._left
+            self._over = True
         self.answers.processor = time.process_time() - spent
-        for opening in self._opening:
-            opening.cancel()
-        for connection in self._free:
+        if self._opening:
+            await asyncio.wait(self._opening)
+        for connection in self._connections:
             if connection.transport is not None:
                 connection.transport.abort()
+        await asyncio.sleep(0.01)  # until the loop has let go of them
 
     def _send(self, place: int) -> None:
         while self._free:
@@ -174,6 +177,7 @@ class _Sender:
             if self._waiting:
                 self._note(self._waiting.popleft(), 0, f"no connection: {error.strerror or error}")
             return
+        self._connections.append(connection)
         self._next(connection)
 
     def _next(self, connection: _Connection) -> None:
@@ -187,6 +191,8 @@ class _Sender:
         connection.ask(place, self._requests[place])
 
     def _done(self, connection: _Connection, place: int, status: int, body: bytes) -> None:
+        if self._over:
+            return
         answers, problem = self.answers, ""
         now = time.monotonic() - self._begin
         try:

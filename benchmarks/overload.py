@@ -1,0 +1,331 @@
+"""Overload: a real server with a steered ladder, beside servers of one rung each, on the same open-loop traces.
+
+The catalogue is ml-latest-small, searched by meaning with all-MiniLM-L6-v2 (`recipes/overload.toml`); what is searched
+for are sentences of plots, each once before any comes again, so that every text must be encoded. The ladder is made
+by `twofold.flows.compress` from the same model; the quality of a rung is how well it keeps the teacher's own ranking of
+the catalogue for such sentences (nDCG@10). Servers are processes of their own, all up at once and asked in turns, so
+that other work on the machine hits all alike; the sender shares their cores.
+
+`TWOFOLD_OVERLOAD_FOLDER` keeps the artifact and the ladder, and takes them where they are there;
+`TWOFOLD_OVERLOAD_MINUTES` is the budget of the ladder, `TWOFOLD_OVERLOAD_SECONDS` the length of a trace,
+`TWOFOLD_OVERLOAD_FLOOR` the share of quality that the steered server keeps, `TWOFOLD_OVERLOAD_RUNGS` how many rungs,
+the best included, are used.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from twofold.compress.runtime import open_runtime
+from twofold.core import Ladder, Pipeline, Recipe
+from twofold.core.ladder import Rung
+from twofold.data import read_data
+from twofold.data.texts import item_texts
+from twofold.encoders.text.runtime import OnnxEncoder
+from twofold.encoders.text.weights import find_model
+from twofold.flows.compress import Compress, Judged, TextData, TextSubject, compress
+from twofold.serve.control import Controller, Demand, Steering, Step
+from twofold.serve.load import DEADLINES, Asking, Catalogue, Report, Trace, run_load
+
+__all__ = ["run"]
+
+MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
+CASES, DOCUMENTS = 200, 1_000
+BURST, CALM = 30.0, 10.0
+"""Seconds of the burst, and of quiet before and after it."""
+SATURATED, GENEROUS = 8.0, 1_000.0
+"""Seconds in which a server is asked more than it can answer, and the milliseconds that it may take."""
+STEERED = "steered"
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+RECIPE = Path(__file__).parent / "recipes" / "overload.toml"
+URL = re.compile(r"http://127\.0\.0\.1:\d+")
+
+Say = Callable[[str], None]
+Row = dict[str, Any]
+
+
+def run(data: Path, say: Say) -> dict[str, Any]:
+    """Make the artifact and the ladder, start the servers, send the traces, and return all figures."""
+    seconds = float(os.environ.get("TWOFOLD_OVERLOAD_SECONDS", SECONDS))
+    floor = float(os.environ.get("TWOFOLD_OVERLOAD_FLOOR", FLOOR))
+    texts = sentences(data / "movie-overviews" / "ml-latest-small_overviews.csv")
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twofold-")))
+        kept = Path(os.environ.get("TWOFOLD_OVERLOAD_FOLDER", scratch / "kept"))
+        artifact, ladder = _artifact(data, kept, say), _ladder(data, kept, texts, say)
+        rungs = _thinned(ladder, floor, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
+        folders = {
+            rung.name: _of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
+        }
+        folders[STEERED] = _of(kept / "ladder", rungs, scratch / "steered")
+        rows = [*_speeds(rungs, kept / "ladder", texts, say), *_choosing(rungs, floor)]
+        servers = {
+            name: stack.enter_context(_server(artifact, folder, floor, scratch / f"{place}.db"))
+            for place, (name, folder) in enumerate(folders.items())
+        }
+        field = _Field(servers, {rung.name: rung.quality / rungs[0].quality for rung in rungs}, Catalogue(texts), say)
+        capacity, found = _capacities(field, rungs)
+        rows += found
+        for name, trace in _traces(capacity, seconds).items():
+            rows += _compared(field, name, trace)
+        rows += [*_mixed(field, capacity, seconds), *_cached(field, artifact, capacity, seconds)]
+    card = {
+        "asked": f"{len(texts)} sentences of plots, each once before any comes again; k = 10, interactive",
+        "deadline": "100 ms from when a question was due, at the sender",
+        "top rung's capacity": "answers a second where more is asked than it can answer, deadline 1 s",
+        "traces": {name: repr(trace) for name, trace in _traces(capacity, seconds).items()},
+        "ladder": {rung.name: _about(rung, rungs[0]) for rung in rungs},
+        "quality": f"nDCG@10 of the teacher's ranking of {DOCUMENTS} texts for {CASES} sentences, as a share",
+        "floor": floor,
+        "servers": "one process each, one worker, all up at once and asked in turns; the sender on the same cores",
+        "seed": SEED,
+    }
+    return {"protocol": card, "rows": rows}
+
+
+def sentences(path: Path) -> list[str]:
+    """Return the sentences of plots that are long enough to say something, in a fixed random order."""
+    plots = pl.read_csv(path)["overview"].drop_nulls()
+    parts = (part.strip() for plot in plots for part in SENTENCE.split(plot))
+    found = [part for part in dict.fromkeys(parts) if 40 <= len(part) <= 200]
+    return [found[place] for place in np.random.default_rng(SEED).permutation(len(found))]
+
+
+def _artifact(data: Path, kept: Path, say: Say) -> Path:
+    path = kept / "artifact"
+    if not path.exists():
+        say("fitting the artifact")
+        Pipeline(Recipe.read(RECIPE)).fit(read_data(data / "ml-latest-small"), rng=SEED).save(path)
+    return path
+
+
+def _ladder(data: Path, kept: Path, texts: Sequence[str], say: Say) -> Ladder:
+    folder, minutes = kept / "ladder", float(os.environ.get("TWOFOLD_OVERLOAD_MINUTES", MINUTES))
+    if not (folder / "ladder.json").is_file():
+        say(f"making the ladder, {minutes:g} minutes")
+        items = [text for text in item_texts(read_data(data / "ml-latest-small").items) if text.strip()]
+        shown = [items[place] for place in np.random.default_rng(SEED).permutation(len(items))]
+        parts = {
+            "choose": Judged(queries=tuple(texts[:CASES]), gains=(), documents=tuple(shown[:DOCUMENTS])),
+            "report": Judged(
+                queries=tuple(texts[CASES : 2 * CASES]), gains=(), documents=tuple(shown[DOCUMENTS : 2 * DOCUMENTS])
+            ),
+        }
+        mixed = [text for pair in zip(texts[2 * CASES :], shown, strict=False) for text in pair]
+        subject = TextSubject(
+            find_model("minilm"), TextData(texts=tuple(dict.fromkeys(mixed)), parts=parts, judged=False), name="minilm"
+        )
+        compress(subject, folder, Compress(floor=0.5, minutes=minutes, seed=SEED))
+    return Ladder.read(folder)
+
+
+def _thinned(ladder: Ladder, floor: float, most: int) -> list[Rung]:
+    """Return the rungs that the floor allows, of many those that differ most in time, the best and fastest included."""
+    rungs = [rung for rung in ladder.rungs if rung.quality >= floor * ladder.rungs[0].quality]
+    while len(rungs) > max(most, 2):
+        ratios = [rungs[place].milliseconds / rungs[place + 1].milliseconds for place in range(len(rungs) - 1)]
+        inner = range(1, len(rungs) - 1)
+        del rungs[min(inner, key=lambda place: min(ratios[place - 1], ratios[place]))]
+    return rungs
+
+
+def _of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
+    """Write a ladder of some rungs of another one."""
+    (folder / "rungs").mkdir(parents=True)
+    chosen = []
+    for place, rung in enumerate(rungs):
+        shutil.copytree(source / rung.folder, folder / "rungs" / str(place))
+        chosen.append(replace(rung, folder=f"rungs/{place}"))
+    Ladder(rungs=chosen).write(folder)
+    return folder
+
+
+@contextmanager
+def _server(artifact: Path, ladder: Path, floor: float, events: Path) -> Iterator[str]:
+    command = [sys.executable, "-c", "from twofold.cli import main; main()", "serve", str(artifact), "--port", "0"]
+    command += ["--ladder", str(ladder), "--quality-floor", str(floor), "--events", str(events)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "300"})
+    try:
+        assert process.stdout is not None
+        found = URL.search(process.stdout.readline())
+        assert found
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Servers that are asked in turns."""
+
+    servers: Mapping[str, str]
+    qualities: Mapping[str, float]
+    catalogue: Catalogue
+    say: Say
+
+    def ask(self, name: str, trace: Trace, asking: Asking | None = None, seed: int = SEED) -> Report:
+        report = run_load(self.servers[name], trace, self.catalogue, asking or Asking(zipf=0.0), seed=seed)
+        report = replace(report, qualities=self.qualities)  # a server of one rung knows no better one
+        told = report.groups()["all"]
+        self.say(
+            f"{name}, {trace.shape}: {told.sent} sent, {told.in_time or 0:.1%} in time, {told.refused or 0:.1%} refused,"
+            f" quality {told.quality or 0:.3f}, effective {told.effective or 0:.3f}, p99 {told.p99 or 0:.0f} ms"
+        )
+        for warning in report.warnings():
+            self.say(f"  {warning}")
+        return report
+
+
+def _speeds(rungs: Sequence[Rung], folder: Path, texts: Sequence[str], say: Say) -> list[Row]:
+    """Texts a second of each rung, alone and 16 together, by one thread."""
+    rows = []
+    for rung in rungs:
+        network = open_runtime(folder / rung.folder, rung.runtime, output="sentence_embedding", threads=1)
+        encoder = OnnxEncoder(folder / rung.folder, network=network)
+        encoder.encode(texts[:16])
+        for together in (1, 16):
+            spent = []
+            for start in range(0, 10 * together, together):
+                begun = time.perf_counter()
+                encoder.encode(texts[start : start + together])
+                spent.append(time.perf_counter() - begun)
+            rows.append(_row(rung.name, f"texts a second, {together} together", together / median(spent)))
+        say(f"{rung.name}: {rows[-2]['value']:.0f} texts a second alone, {rows[-1]['value']:.0f} together")
+    return rows
+
+
+def _choosing(rungs: Sequence[Rung], floor: float) -> list[Row]:
+    """Milliseconds of a choice of the rung, with steps down and up among them."""
+    steps = [
+        Step(name=rung.name, quality=rung.quality / rungs[0].quality, seconds=rung.milliseconds / 1000)
+        for rung in rungs
+    ]
+    controller, spent = Controller(steps, Steering(floor=floor)), []
+    for number in range(1_000):
+        begun = time.perf_counter()
+        controller.choose(float(number), [Demand(1_000 if number % 2 else 1, 0.1)] * 4)
+        spent.append((time.perf_counter() - begun) * 1000)
+    return [_row(STEERED, f"a step, {name} ms", float(np.percentile(spent, level))) for name, level in LEVELS.items()]
+
+
+LEVELS = {"median": 50, "p99": 99}
+
+
+def _capacities(field: _Field, rungs: Sequence[Rung]) -> tuple[float, list[Row]]:
+    """Answers a second of each server where more is asked than it can answer."""
+    rows: list[Row] = []
+    asked = 200.0
+    asking = Asking(zipf=0.0, deadlines={**DEADLINES, "interactive": GENEROUS})
+    for rung in [*rungs, None]:
+        name = STEERED if rung is None else rung.name
+        field.ask(name, Trace(rate=20, seconds=3), asking, seed=SEED + 1)  # costs are learned
+        while True:
+            report = field.ask(name, Trace(rate=asked, seconds=SATURATED), asking)
+            told = report.groups()["all"]
+            if (told.in_time or 0) < 0.85 or asked > 3_000:
+                break
+            asked *= 1.6
+        rows.append(_row(name, "capacity, answers a second", told.goodput))
+    return float(rows[0]["value"]), rows
+
+
+def _traces(capacity: float, seconds: float) -> dict[str, Trace]:
+    clumps = Trace(
+        shape="burst", rate=capacity / 2, peak=3 * capacity, seconds=seconds, burst_seconds=seconds / 2, cv=4
+    )
+    day = Trace(shape="diurnal", rate=capacity / 5, peak=3 * capacity, seconds=seconds)
+    burst = Trace(shape="burst", rate=capacity / 2, peak=5 * capacity, seconds=BURST + 2 * CALM, burst_seconds=BURST)
+    return {"clumps, 3 x": clumps, "day, 3 x": day, "burst, 5 x": burst}
+
+
+def _compared(field: _Field, name: str, trace: Trace) -> Iterator[Row]:
+    reports = {server: field.ask(server, trace) for server in field.servers}
+    for server, report in reports.items():
+        groups = report.groups()
+        told = groups["all"]
+        figures = {
+            "sent": told.sent,
+            "in time": told.in_time,
+            "in time of those admitted": told.of_admitted,
+            "refused": told.refused,
+            "late": told.late,
+            "quality": told.quality,
+            "effective quality": told.effective,
+            "answers in time a second": told.goodput,
+            "the same at the height": max(part.goodput for part in groups.values()),
+            "p50 ms": told.p50,
+            "p99 ms": told.p99,
+            "p99.9 ms": told.p999,
+            "sender late, p99 ms": float(np.percentile(report.lateness, 99)) * 1000,
+            "sender, ms of a core a question": report.processor,
+        }
+        yield from (_row(server, f"{name}: {metric}", value) for metric, value in figures.items())
+        for rung, share in told.rungs.items():
+            yield _row(server, f"{name}: answers of {rung}", share)
+        if server == STEERED and trace.shape == "burst":
+            yield _row(server, f"{name}: seconds until the top rung is back", _recovery(report, trace, field))
+    steered, top = (reports[server].groups()["all"] for server in (STEERED, next(iter(field.servers))))
+    yield _row(STEERED, f"{name}: times the goodput of the top rung", steered.goodput / max(top.goodput, 1e-9))
+    missed = [told.sent * (1 - (told.in_time or 0)) for told in (top, steered)]
+    yield _row(STEERED, f"{name}: times as few violations as the top rung", missed[0] / max(missed[1], 1.0))
+
+
+def _recovery(report: Report, trace: Trace, field: _Field) -> float | None:
+    """Return how long after the burst the first question came that the top rung answered."""
+    end, top = trace.phases()[1].end, next(iter(field.qualities))
+    later = [
+        due - end
+        for due, rung in zip(report.answers.due.tolist(), report.answers.rungs, strict=True)
+        if due >= end and rung == top
+    ]
+    return min(later, default=None)
+
+
+def _mixed(field: _Field, capacity: float, seconds: float) -> Iterator[Row]:
+    """All priorities at once, more than can be answered: who is answered in time, and who is refused."""
+    asking = Asking(zipf=0.0, priorities={"interactive": 0.4, "standard": 0.3, "batch": 0.3})
+    trace = Trace(rate=2 * capacity, seconds=seconds / 2, cv=4)
+    report = field.ask(STEERED, trace, asking)
+    for name, told in report.groups().items():
+        if name != "all":
+            for metric, value in {"in time": told.in_time, "refused": told.refused, "p99 ms": told.p99}.items():
+                yield _row(STEERED, f"priorities, 2 x: {name}, {metric}", value)
+
+
+def _cached(field: _Field, artifact: Path, capacity: float, seconds: float) -> Iterator[Row]:
+    """Titles that repeat as by Zipf's law: how many of the texts were not encoded again."""
+    top, titles = next(iter(field.servers)), Catalogue.read(artifact)
+    for zipf in (0.8, 1.0, 1.2):
+        asking = Asking(zipf=zipf)
+        report = run_load(field.servers[top], Trace(rate=capacity / 2, seconds=seconds), titles, asking, seed=SEED)
+        field.say(f"Zipf {zipf}: {report.hit_rate or 0:.1%} of {len(report.questions)} texts were kept")
+        yield _row(top, f"vectors kept, Zipf {zipf} over {len(titles.texts)} titles", report.hit_rate)
+        yield _row(top, f"questions, Zipf {zipf}", len(report.questions))
+
+
+def _about(rung: Rung, top: Rung) -> dict[str, Any]:
+    return {
+        "quality": rung.quality / top.quality,
+        "milliseconds": rung.milliseconds,
+        "runtime": rung.runtime,
+        "steps": list(rung.steps),
+    }
+
+
+def _row(system: str, metric: str, value: float | None) -> Row:
+    return {"system": system, "metric": metric, "value": value, "low": None, "high": None}
