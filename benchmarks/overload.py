@@ -183,8 +183,8 @@ class _Field:
         report = replace(report, qualities=self.qualities)  # a server of one rung knows no better one
         told = report.groups()["all"]
         self.say(
-            f"{name}, {trace.shape}: {told.sent} sent, {told.in_time or 0:.1%} in time, {told.refused or 0:.1%} refused,"
-            f" quality {told.quality or 0:.3f}, effective {told.effective or 0:.3f}, p99 {told.p99 or 0:.0f} ms"
+            f"{name}, {trace.shape}: {told.sent} sent, {told.in_time or 0:.1%} in time, "
+            f"{told.refused or 0:.1%} refused, quality {told.quality or 0:.3f}, effective {told.effective or 0:.3f}, p99 {told.p99 or 0:.0f} ms"
         )
         for warning in report.warnings():
             self.say(f"  {warning}")

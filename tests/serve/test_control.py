@@ -34,6 +34,25 @@ def test_costs_are_learned_for_all_rungs_from_the_one_in_use() -> None:
     assert costs.high > 2.0
 
 
+def test_a_rung_of_which_the_ladder_is_wrong_is_told_after_some_steps() -> None:
+    """The ladder says 2.5 times as fast as the top rung, and it is 20 times."""
+    costs = Costs()
+    for _ in range(6):
+        for _ in range(20):
+            costs.observe(TOP, 1, 0.021, 0.020)
+        for _ in range(6):
+            costs.observe(MIDDLE, 1, 0.002, 0.001)
+    for _ in range(20):
+        costs.observe(TOP, 1, 0.021, 0.020)
+    assert costs.of(MIDDLE) == pytest.approx(0.002, rel=0.2)
+    for _ in range(60):
+        costs.observe(MIDDLE, 1, 0.002, 0.001)
+    assert costs.of(TOP) == pytest.approx(0.021, rel=0.2)  # a long time below says as little as it should
+    for _ in range(60):
+        costs.observe(MIDDLE, 1, 0.004, 0.002)  # a machine that is twice as busy slows all
+    assert costs.of(TOP) == pytest.approx(0.042, rel=0.2)
+
+
 def test_the_first_slow_go_is_not_believed_and_soon_forgotten() -> None:
     costs = Costs()
     costs.observe(TOP, 1, 0.5, 0.1)

@@ -48,6 +48,19 @@ def test_a_text_is_encoded_once_by_each_rung() -> None:
     assert (rungs.take().seconds, rungs.take().hits) == (0.0, 0)
 
 
+def test_what_a_better_rung_made_is_not_made_again_by_a_worse_one() -> None:
+    large, small = Lengths(), Lengths()
+    rungs = Rungs("text", {"large": large, "small": small}, VectorCache(10))
+    rungs.encode(["a"])
+    rungs.current = "small"
+    assert rungs.encode(["bb", "a"]).tolist() == [[2], [1]]
+    assert (small.asked, [rungs.of(text) for text in ("a", "bb")]) == (["bb"], ["large", "small"])
+    rungs.current = "large"
+    rungs.take()
+    rungs.encode(["a", "bb"])
+    assert (large.asked, rungs.of("bb")) == (["a", "bb"], "large")
+
+
 def test_encoders_that_share_a_cache_do_not_share_vectors() -> None:
     cache = VectorCache(10)
     one, other = Rungs("one", {"": Lengths()}, cache), Rungs("other", {"": Lengths()}, cache)
@@ -93,7 +106,8 @@ def test_a_ladder_takes_the_place_of_the_encoder_only_where_both_are_of_one_mode
     assert list(rungs.encoders) == ["whole", "small"]
     np.testing.assert_allclose(rungs.encode(titles), own.encode(titles), atol=1e-5)
     rungs.current = "small"
-    near = (rungs.encode(titles) * own.encode(titles)).sum(axis=1)
+    others = ["crime heat", "war space", "love love"]
+    near = (rungs.encode(others) * own.encode(others)).sum(axis=1)
     assert (near > 0.8).all()
     assert (near < 0.9999).all()
 

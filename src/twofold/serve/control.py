@@ -1,10 +1,12 @@
 """`Controller`: which rung of a ladder answers now, and how long questions would take. Logic alone, on a given clock.
 
-Questions that are answered together in one go cost seconds = each x (start + count) + factor x table x count. `table`
-is what the ladder says of a rung, `factor` how much dearer the rung is here and now (other load, questions without a
-text, kept vectors), `each` what another question costs whatever the rung, and `start` how many questions' worth a go
-costs by itself. `each` and `factor` are running means of what is measured; `start` comes of a slower regression of
-seconds on counts. A high quantile of measured over predicted seconds says how far a go may be above the mean.
+Questions that are answered together in one go cost seconds = each x (start + count) + factor x own x table x count.
+`table` is what the ladder says of a rung, `own` how far it is wrong about this one (other texts, more of them at once),
+`factor` how much dearer all rungs are now (other load, questions without a text, kept vectors), `each` what another
+question costs whatever the rung, and `start` how many questions' worth a go costs by itself. `each` and `factor` are
+running means of what is measured; `own` comes of the first goes after a step, since `factor` was right a moment before;
+`start` comes of a slower regression of seconds on counts. A high quantile of measured over predicted seconds says how
+far a go may be above the mean.
 """
 
 import math
@@ -25,8 +27,12 @@ WARM = 5
 """Goes after which what was measured is believed; the first are slow, and are soon forgotten."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
+TURN, OWN = 3, 0.3
+"""Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and their weight."""
 SPREAD = 0.5
 """The variance of counts that tells it."""
+WRONG = 16.0
+"""How far it can be at most; where all vectors were kept, what a text costs says nothing."""
 GO = 16
 """Questions of a go, where many wait."""
 RATE_SECONDS = 1.0
@@ -87,6 +93,8 @@ class Costs:
 
     def __init__(self) -> None:
         self.each, self.start, self.factor, self._seen = 0.0, 0.0, 1.0, 0
+        self._own: dict[str, float] = {}
+        self._last, self._turned = "", 0
         self._high = 1.0
         self._usual, self._told = 1.0, 0
         self._ratios: deque[float] = deque(maxlen=WINDOW)
@@ -108,7 +116,7 @@ class Costs:
 
     def another(self, step: Step) -> float:
         """Return the seconds that one more question adds to a go."""
-        return self.each + self.factor * step.seconds
+        return self.each + self.factor * self._own.get(step.name, 1.0) * step.seconds
 
     def fitting(self, step: Step, seconds: float) -> int:
         """Return how many questions one go answers in a time; at least one."""
@@ -135,7 +143,18 @@ class Costs:
         self._seen += 1
         self.each += weight * (rest / (self.start + count) - self.each)
         if step.seconds > 0:
-            self.factor += weight * (encoding / count / step.seconds - self.factor)
+            self._learn_rung(step, encoding / count / step.seconds, weight)
+
+    def _learn_rung(self, step: Step, found: float, weight: float) -> None:
+        """Take in how much dearer a rung was than the ladder says."""
+        own = self._own.get(step.name, 1.0)
+        if step.name != self._last:
+            self._turned, self._last = TURN if self.known else 0, step.name
+        if self._turned and self.factor > 0:
+            self._turned -= 1
+            self._own[step.name] = min(max(own + OWN * (found / self.factor - own), 1 / WRONG), WRONG)
+        else:
+            self.factor += weight * (found / own - self.factor)
 
     def _learn_start(self, count: int, seconds: float) -> None:
         """Regress seconds on counts, in units of `each`, so that a machine that slows down is no sign of anything.

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -88,6 +88,8 @@ class Spent:
     seconds: float = 0.0
     hits: int = 0
     misses: int = 0
+    rungs: dict[str, str] = field(default_factory=dict)
+    """Which rung made the vector of each text."""
 
 
 class Rungs:
@@ -111,24 +113,33 @@ class Rungs:
         return self.encoders[self.current].dimensions
 
     def encode(self, texts: Sequence[str], *, prefix: str = "") -> Floats:
-        """Return the vectors of texts, float32 [b, d], from the cache where it has them."""
+        """Return the vectors of texts, float32 [b, d]; from the cache where it has one of this rung or a better one."""
         begun, rung = time.perf_counter(), self.current
         encoder, spent = self.encoders[rung], self._spent()
-        keys = [(self.name, rung, prefix + text) for text in texts]
-        found = self._cache.find(keys)
-        wanted = [row for row, vector in enumerate(found) if vector is None]
         vectors = np.zeros((len(texts), encoder.dimensions), np.float32)
+        wanted = list(range(len(texts)))
+        for known in self.encoders:
+            found = self._cache.find([(self.name, known, prefix + texts[row]) for row in wanted])
+            for row, vector in zip(wanted, found, strict=True):
+                if vector is not None:
+                    vectors[row] = vector
+                    spent.rungs[texts[row]] = known
+            wanted = [row for row, vector in zip(wanted, found, strict=True) if vector is None]
+            if known == rung or not wanted:
+                break
         if wanted:
             new = encoder.encode([texts[row] for row in wanted], prefix=prefix)
             vectors[wanted] = new
-            self._cache.put([keys[row] for row in wanted], new)
-        for row, vector in enumerate(found):
-            if vector is not None:
-                vectors[row] = vector
+            self._cache.put([(self.name, rung, prefix + texts[row]) for row in wanted], new)
+            spent.rungs |= {texts[row]: rung for row in wanted}
         spent.hits += len(texts) - len(wanted)
         spent.misses += len(wanted)
         spent.seconds += time.perf_counter() - begun
         return vectors
+
+    def of(self, text: str) -> str:
+        """Return which rung made the vector of a text that this thread encoded since it last took what it spent."""
+        return self._spent().rungs.get(text, self.current)
 
     def take(self) -> Spent:
         """Return what this thread spent since it last asked."""

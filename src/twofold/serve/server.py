@@ -170,9 +170,8 @@ class Server:
             return [answer for query in queries for answer in self._answer(by, [query])]  # only the wrong ones fail
         if by.ladder is None:
             return slates
-        rung = by.ladder.current
         return [
-            slate if query.text is None else replace(slate, rung=rung)
+            slate if query.text is None else replace(slate, rung=by.ladder.of(query.text))
             for query, slate in zip(queries, slates, strict=True)
         ]
 
