@@ -182,9 +182,11 @@ class _Field:
         report = run_load(self.servers[name], trace, self.catalogue, asking or Asking(zipf=0.0), seed=seed)
         report = replace(report, qualities=self.qualities)  # a server of one rung knows no better one
         told = report.groups()["all"]
+        shares = (told.in_time, told.refused, told.quality, told.effective)
+        in_time, refused, quality, effective = (f"{share or 0:.3f}" for share in shares)
         self.say(
-            f"{name}, {trace.shape}: {told.sent} sent, {told.in_time or 0:.1%} in time, "
-            f"{told.refused or 0:.1%} refused, quality {told.quality or 0:.3f}, effective {told.effective or 0:.3f}, p99 {told.p99 or 0:.0f} ms"
+            f"{name}, {trace.shape}: {told.sent} sent, {in_time} in time, {refused} refused, quality {quality}, "
+            f"effective {effective}, p99 {told.p99 or 0:.0f} ms"
         )
         for warning in report.warnings():
             self.say(f"  {warning}")
