@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +153,9 @@ class Dataset:
 
     def titles(self, codes: Codes) -> list[str]:
         """Return the titles of items; an item without one is called by its id."""
-        named = self.items["title"][codes.astype(np.int64)]
+        named: list[str | None] = self.items["title"][codes.astype(np.int64)].to_list()
+        if all(named):
+            return cast(list[str], named)
         return [title if title else str(id_) for title, id_ in zip(named, self.item_ids.decode(codes), strict=True)]
 
     def save(self, folder: Path) -> None:

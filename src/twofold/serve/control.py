@@ -27,7 +27,7 @@ WARM = 5
 """Goes after which what was measured is believed; the first are slow, and are soon forgotten."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
-TURN, OWN = 3, 0.3
+TURN, OWN = 3, 0.2
 """Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and their weight."""
 SPREAD = 0.5
 """The variance of counts that tells it."""
