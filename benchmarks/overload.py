@@ -42,7 +42,7 @@ from twofold.flows.compress import Compress, Judged, TextData, TextSubject, comp
 from twofold.serve.control import Controller, Demand, Steering, Step
 from twofold.serve.load import DEADLINES, Asking, Catalogue, Report, Trace, run_load
 
-__all__ = ["run"]
+__all__ = ["run", "sentences", "thinned"]
 
 MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
 CASES, DOCUMENTS = 150, 500
@@ -68,7 +68,7 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twofold-")))
         kept = Path(os.environ.get("TWOFOLD_OVERLOAD_FOLDER", scratch / "kept"))
         artifact, ladder = _artifact(data, kept, say), _ladder(data, kept, texts, say)
-        rungs = _thinned(ladder, floor, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
+        rungs = thinned(ladder, floor, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
         folders = {
             rung.name: _of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
         }
@@ -135,7 +135,7 @@ def _ladder(data: Path, kept: Path, texts: Sequence[str], say: Say) -> Ladder:
     return Ladder.read(folder)
 
 
-def _thinned(ladder: Ladder, floor: float, most: int) -> list[Rung]:
+def thinned(ladder: Ladder, floor: float, most: int) -> list[Rung]:
     """Return the rungs that the floor allows, of many those that differ most in time, the best and fastest included."""
     rungs = [rung for rung in ladder.rungs if rung.quality >= floor * ladder.rungs[0].quality]
     while len(rungs) > max(most, 2):

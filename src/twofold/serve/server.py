@@ -242,7 +242,8 @@ class Server:
         place = named or folder.parent / "ladder"
         if searchers and (named or (place / LADDER).is_file()):
             titles = live.pipeline.dataset.items["title"].head(SAMPLE).to_list()
-            threads = max(1, available_threads() // self.settings.workers)
+            # One is left to requests that come meanwhile: threads of one call wait for the slowest of them.
+            threads = max(1, available_threads() // self.settings.workers - 1)
             try:
                 steps = open_rungs(searchers[0], titles, place, threads=threads)
             except TwofoldError as error:
