@@ -70,7 +70,7 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twofold-")))
         kept = Path(os.environ.get("TWOFOLD_OVERLOAD_FOLDER", scratch / "kept"))
         artifact, ladder = _artifact(data, kept, say), _ladder(data, kept, texts, say)
-        rungs = thinned(ladder, floor, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
+        rungs = thinned(ladder, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
         folders = {
             rung.name: _of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
         }
@@ -122,7 +122,7 @@ def _ladder(data: Path, kept: Path, texts: Sequence[str], say: Say) -> Ladder:
         say(f"making the ladder, {minutes:g} minutes")
         items = [text for text in item_texts(read_data(data / "ml-latest-small").items) if text.strip()]
         shown = [items[place] for place in np.random.default_rng(SEED).permutation(len(items))]
-        parts = {
+        parts: dict[Any, Judged] = {
             "choose": Judged(queries=tuple(texts[:CASES]), gains=(), documents=tuple(shown[:DOCUMENTS])),
             "report": Judged(
                 queries=tuple(texts[CASES : 2 * CASES]), gains=(), documents=tuple(shown[DOCUMENTS : 2 * DOCUMENTS])
@@ -137,9 +137,9 @@ def _ladder(data: Path, kept: Path, texts: Sequence[str], say: Say) -> Ladder:
     return Ladder.read(folder)
 
 
-def thinned(ladder: Ladder, floor: float, most: int) -> list[Rung]:
-    """Return the rungs that the floor allows, of many those that differ most in time, the best and fastest included."""
-    rungs = [rung for rung in ladder.rungs if rung.quality >= floor * ladder.rungs[0].quality]
+def thinned(ladder: Ladder, most: int) -> list[Rung]:
+    """Return at most so many rungs: the best, the fastest, and of the others those that differ most in time."""
+    rungs = list(ladder.rungs)
     while len(rungs) > max(most, 2):
         ratios = [rungs[place].milliseconds / rungs[place + 1].milliseconds for place in range(len(rungs) - 1)]
         inner = range(1, len(rungs) - 1)

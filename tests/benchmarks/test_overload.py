@@ -14,9 +14,9 @@ def rung(name: str, quality: float, milliseconds: float) -> Rung:
 def test_of_a_long_ladder_those_that_differ_most_are_kept() -> None:
     rungs = [rung("a", 0.8, 10.0), rung("b", 0.79, 9.0), rung("c", 0.77, 3.0), rung("d", 0.7, 1.0), rung("e", 0.3, 0.1)]
     ladder = Ladder(rungs=rungs)
-    assert [found.name for found in thinned(ladder, 0.8, 3)] == ["a", "c", "d"]
-    assert [found.name for found in thinned(ladder, 0.8, 9)] == ["a", "b", "c", "d"]
-    assert [found.name for found in thinned(ladder, 0.0, 2)] == ["a", "e"]
+    assert [found.name for found in thinned(ladder, 4)] == ["a", "c", "d", "e"]
+    assert [found.name for found in thinned(ladder, 9)] == ["a", "b", "c", "d", "e"]
+    assert [found.name for found in thinned(ladder, 2)] == ["a", "e"]
 
 
 def test_sentences_are_of_some_length_and_each_comes_once(tmp_path: Path) -> None:
