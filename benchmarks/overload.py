@@ -2,10 +2,10 @@
 
 The catalogue is ml-latest-small, searched by meaning with all-MiniLM-L6-v2 (`recipes/overload.toml`); what is searched
 for are sentences of plots, each once before any comes again, so that every text must be encoded. The ladder is made
-by `twofold.flows.compress` from the same model; the quality of a rung is how well it keeps the teacher's own ranking of
-the catalogue for such sentences (nDCG@10). Two other bodies are tried, with onnxruntime alone, so that the ladder is
-made in minutes. Servers are processes of their own, all up at once and asked in turns, so that other
-work on the machine hits all alike; the sender shares their cores.
+by `twofold.flows.compress` from the same model, with two bodies beside the teacher's and onnxruntime alone, so that it
+takes minutes. The quality of a rung is how well it keeps the teacher's own ranking of the catalogue for such sentences
+(nDCG@10), where items have the teacher's vectors, as in the server. Servers are processes of their own, all up at once
+and asked in turns, so that other work on the machine hits all alike; the sender shares their cores.
 
 `TWOFOLD_OVERLOAD_FOLDER` keeps the artifact and the ladder, and takes them where they are there;
 `TWOFOLD_OVERLOAD_MINUTES` is the budget of the ladder, `TWOFOLD_OVERLOAD_SECONDS` the length of a trace,
@@ -70,7 +70,10 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twofold-")))
         kept = Path(os.environ.get("TWOFOLD_OVERLOAD_FOLDER", scratch / "kept"))
         artifact, ladder = _artifact(data, kept, say), _ladder(data, kept, texts, say)
-        rungs = thinned(ladder, int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)))
+        rungs = thinned(
+            _as_served(ladder, artifact, kept / "ladder", texts, say),
+            int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)),
+        )
         folders = {
             rung.name: _of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
         }
@@ -92,7 +95,7 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         "top rung's capacity": "answers a second where more is asked than it can answer, deadline 1 s",
         "traces": {name: repr(trace) for name, trace in _traces(capacity, seconds).items()},
         "ladder": {rung.name: _about(rung, rungs[0]) for rung in rungs},
-        "quality": f"nDCG@10 of the teacher's ranking of {DOCUMENTS} texts for {CASES} sentences, as a share",
+        "quality": f"nDCG@10 of the teacher's ranking of all items for {CASES} sentences; items encoded by the teacher",
         "floor": floor,
         "servers": "one process each, one worker, all up at once and asked in turns; the sender on the same cores",
         "seed": SEED,
@@ -137,9 +140,37 @@ def _ladder(data: Path, kept: Path, texts: Sequence[str], say: Say) -> Ladder:
     return Ladder.read(folder)
 
 
-def thinned(ladder: Ladder, most: int) -> list[Rung]:
-    """Return at most so many rungs: the best, the fastest, and of the others those that differ most in time."""
-    rungs = list(ladder.rungs)
+def _as_served(ladder: Ladder, artifact: Path, folder: Path, texts: Sequence[str], say: Say) -> list[Rung]:
+    """Return the rungs that search among the items' vectors, which are the teacher's, each with its quality there."""
+    encoder: Any = Pipeline.load(artifact).encoders["text"]
+    items = np.asarray(encoder.vectors)
+    likeness = encoder.searcher.encode(texts[:CASES]) @ items.T
+    middle = np.median(likeness, axis=1, keepdims=True)
+    gains = np.clip((likeness - middle) / (likeness.max(axis=1, keepdims=True) - middle), 0, 1)
+    discount = 1 / np.log2(np.arange(2, 12))
+    best = (-np.sort(-gains, axis=1)[:, :10] @ discount).astype(np.float64)
+    found = []
+    for rung in ladder.rungs:
+        network = open_runtime(folder / rung.folder, rung.runtime, output="sentence_embedding", threads=1)
+        queries = OnnxEncoder(folder / rung.folder, network=network).encode(texts[:CASES])
+        if queries.shape[1] != items.shape[1]:
+            say(f"{rung.name}: its vectors have {queries.shape[1]} numbers, the items' {items.shape[1]}; left out")
+            continue
+        order = np.argsort(-(queries @ items.T), axis=1, kind="stable")[:, :10]
+        quality = float((np.take_along_axis(gains, order, axis=1) @ discount / best).mean())
+        say(f"{rung.name}: quality {quality:.4f} among the teacher's vectors, {rung.quality:.4f} among its own")
+        found.append(replace(rung, quality=quality))
+    return found
+
+
+def thinned(rungs: Sequence[Rung], most: int) -> list[Rung]:
+    """Return at most so many rungs: the best, the fastest, and of the others those that differ most in time.
+
+    One that a faster one equals in quality is left out first.
+    """
+    rungs = [
+        rung for place, rung in enumerate(rungs) if all(rung.quality > faster.quality for faster in rungs[place + 1 :])
+    ]
     while len(rungs) > max(most, 2):
         ratios = [rungs[place].milliseconds / rungs[place + 1].milliseconds for place in range(len(rungs) - 1)]
         inner = range(1, len(rungs) - 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.overload import sentences, thinned
 
-from twofold.core.ladder import Ladder, Rung
+from twofold.core.ladder import Rung
 
 
 def rung(name: str, quality: float, milliseconds: float) -> Rung:
@@ -13,10 +13,10 @@ def rung(name: str, quality: float, milliseconds: float) -> Rung:
 
 def test_of_a_long_ladder_those_that_differ_most_are_kept() -> None:
     rungs = [rung("a", 0.8, 10.0), rung("b", 0.79, 9.0), rung("c", 0.77, 3.0), rung("d", 0.7, 1.0), rung("e", 0.3, 0.1)]
-    ladder = Ladder(rungs=rungs)
-    assert [found.name for found in thinned(ladder, 4)] == ["a", "c", "d", "e"]
-    assert [found.name for found in thinned(ladder, 9)] == ["a", "b", "c", "d", "e"]
-    assert [found.name for found in thinned(ladder, 2)] == ["a", "e"]
+    assert [found.name for found in thinned(rungs, 4)] == ["a", "c", "d", "e"]
+    assert [found.name for found in thinned(rungs, 9)] == ["a", "b", "c", "d", "e"]
+    assert [found.name for found in thinned(rungs, 2)] == ["a", "e"]
+    assert [found.name for found in thinned([*rungs, rung("f", 0.75, 0.05)], 9)] == ["a", "b", "c", "f"]
 
 
 def test_sentences_are_of_some_length_and_each_comes_once(tmp_path: Path) -> None:

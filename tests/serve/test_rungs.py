@@ -119,6 +119,21 @@ def test_a_ladder_takes_the_place_of_the_encoder_only_where_both_are_of_one_mode
     assert list(stranger.encoders) == [""]
 
 
+class Wide(Lengths):
+    """Vectors of 32 numbers, where the ladder's have 16."""
+
+    dimensions = 32
+
+    def encode(self, texts: list[str], *, prefix: str = "") -> np.ndarray:
+        return np.ones((len(texts), 32), np.float32)
+
+
+def test_a_rung_of_another_width_is_told_in_a_sentence(tmp_path: Path) -> None:
+    write_ladder(tmp_path / "ladder", WORDS, seed=1)
+    with pytest.raises(ArtifactError, match=r"'whole' .* gives other vectors"):
+        open_rungs(Rungs("text", {"": Wide()}, VectorCache(10)), ["heat"], tmp_path / "ladder")
+
+
 @pytest.fixture(scope="module")
 def words(fitted: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact that searches by an encoder, and its ladder beside it."""

@@ -187,7 +187,9 @@ def open_rungs(own: Rungs, titles: Sequence[str], folder: Path, *, threads: int 
     encoders: dict[str, Encodes] = {}
     for rung in ladder.rungs:
         network = open_runtime(folder / rung.folder, rung.runtime, output="sentence_embedding", threads=threads)
-        encoder = OnnxEncoder(folder / rung.folder, network=network, dimensions=teacher.dimensions)
+        encoder = OnnxEncoder(folder / rung.folder, network=network)
+        if encoder.dimensions > teacher.dimensions:  # of a teacher whose leading numbers are kept
+            encoder = OnnxEncoder(folder / rung.folder, network=network, dimensions=teacher.dimensions)
         found = encoder.encode(titles[:SAMPLE])
         if found.shape != expected.shape or float((found * expected).sum(axis=1).mean()) < AGREEMENT:
             raise ArtifactError(

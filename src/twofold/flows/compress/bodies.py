@@ -137,7 +137,9 @@ def _static(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
             checkpoint=making.scratch / "training",
             progress=making.progress,
         )
-        save_static(student.folded(), reader, making.folder)
+        # Back among the teacher's numbers, so that items that the teacher encoded are found by it.
+        table = student.folded() if student.basis is None else student.folded() @ student.basis.T
+        save_static(table, reader, making.folder)
         return [_told(found)]
 
     return make
