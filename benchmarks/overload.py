@@ -46,6 +46,7 @@ from twofold.serve.load import DEADLINES, Asking, Catalogue, Report, Trace, run_
 __all__ = ["run", "sentences", "thinned"]
 
 MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
+NEAR = 0.005
 BODIES = ("static", "2 layers")
 CASES, DOCUMENTS = 150, 500
 BURST, CALM = 30.0, 10.0
@@ -166,10 +167,12 @@ def _as_served(ladder: Ladder, artifact: Path, folder: Path, texts: Sequence[str
 def thinned(rungs: Sequence[Rung], most: int) -> list[Rung]:
     """Return at most so many rungs: the best, the fastest, and of the others those that differ most in time.
 
-    One that a faster one equals in quality is left out first.
+    Below the best, one that a faster one nearly equals in quality is left out first.
     """
     rungs = [
-        rung for place, rung in enumerate(rungs) if all(rung.quality > faster.quality for faster in rungs[place + 1 :])
+        rung
+        for place, rung in enumerate(rungs)
+        if not place or all(rung.quality > faster.quality + NEAR for faster in rungs[place + 1 :])
     ]
     while len(rungs) > max(most, 2):
         ratios = [rungs[place].milliseconds / rungs[place + 1].milliseconds for place in range(len(rungs) - 1)]

@@ -66,16 +66,12 @@ class Steering:
     """Seconds of quiet after which the top rung answers again."""
     margin: float = 0.9
     """The share of what is left until a deadline that is planned with."""
-    down: float = 0.95
-    """The share of a rung's capacity above which it is left."""
-    up: float = 0.9
-    """The share of a better rung's capacity below which it is taken again."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.floor <= 1 and self.quiet > 0 and self.recovery > 0):
             raise ConfigError("a quality floor is 0 to 1, and times are above 0; mend that.")
-        if not (0 < self.margin <= 1 and 0 < self.up <= self.down <= 1):
-            raise ConfigError("margin is above 0 to 1, and up at most down; mend that.")
+        if not 0 < self.margin <= 1:
+            raise ConfigError("margin is above 0 to 1; mend that.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +178,8 @@ class Controller:
     """Picks the best rung whose predicted latency meets the deadlines at the present load.
 
     It steps down at once, as far as needed, and up one step after each quiet time. A step is a change of an index.
+    Only what waits counts, not how much comes: where more comes than a rung can answer, and less than the next one can,
+    the two take turns, and quality lies between theirs.
 
     Sources: Romero et al., "INFaaS" (USENIX ATC 2021) and Khare et al., "SuperServe" (NSDI 2025), for choosing a
     variant by the slack that is left.
@@ -238,6 +236,8 @@ class Controller:
             seconds: what a go should take at most.
             slack: until when the first of them must be answered; the fastest rung may be taken for it.
         """
+        if self.current is not self.fastest:
+            seconds /= 2  # else those who come in a crowd meanwhile would wait too long
         careful = slack * self._steering.margin / self.costs.high
         return min(self.costs.fitting(self.current, seconds), self.costs.fitting(self.fastest, careful))
 
@@ -249,20 +249,19 @@ class Controller:
             demands: the questions that are hardest to answer in time.
         """
         self._decay(now)
-        wanted = self._wanted(demands, self._steering.down)
+        wanted = self._wanted(demands)
         if wanted > self._index:
             self._index, self._since = wanted, now
-        elif self._index and self._wanted(demands, self._steering.up) >= self._index:
+        elif wanted == self._index:
             self._since = now  # the step above would not do now
         while self._index and now - self._since >= self._quiet:
             self._index, self._since = self._index - 1, self._since + self._quiet
         return self.current
 
-    def _wanted(self, demands: Sequence[Demand], most: float) -> int:
-        """Return the index of the best rung that does, filled to at most a share of its capacity; else the last."""
+    def _wanted(self, demands: Sequence[Demand]) -> int:
+        """Return the index of the best rung that does; else the last."""
         for index, step in enumerate(self.steps[:-1]):
-            in_time = all(self._careful(step, each.ahead) <= each.slack * self._steering.margin for each in demands)
-            if in_time and self._rate * self.costs.of(step, GO) / GO <= most:
+            if all(self._careful(step, each.ahead) <= each.slack * self._steering.margin for each in demands):
                 return index
         return len(self.steps) - 1
 
