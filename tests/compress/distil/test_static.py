@@ -38,6 +38,14 @@ def test_the_table_is_the_teachers_view_of_single_tokens(world):
     assert student.basis is None
 
 
+def test_a_narrow_student_is_found_among_the_teachers_numbers(world):
+    student = static_student(network(world.teacher), world.reader, world.texts, world.vectors, Static(dimensions=4))
+    spread, folded = student.spread(), student.folded()
+    assert (folded.shape[1], spread.shape[1]) == (4, world.vectors.shape[1])
+    np.testing.assert_allclose(spread @ spread.T, folded @ folded.T, atol=1e-4)
+    np.testing.assert_allclose(spread @ student.basis, folded, atol=1e-5)
+
+
 def test_weights_by_frequency():
     counts = np.array([0, 1, 3])
     assert token_weights(counts, Static(rare=0.25)).tolist() == [1.0, 0.5, 0.25]

@@ -44,6 +44,13 @@ class StaticStudent(nn.Module):
         total = functional.embedding_bag(input_ids, self.table, per_sample_weights=shares, mode="sum")
         return functional.normalize(total, dim=1)
 
+    def spread(self) -> Floats:
+        """Return `folded` among the teacher's numbers, float32 [v, e]; texts that the teacher encoded are found by it.
+
+        Dot products within it are those of `folded`, since the basis is orthonormal.
+        """
+        return self.folded() if self.basis is None else self.folded() @ self.basis.T
+
     def folded(self) -> Floats:
         """Return the token vectors times their weights, float32 [v, d]: all that serving needs."""
         with torch.no_grad():

@@ -137,9 +137,7 @@ def _static(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
             checkpoint=making.scratch / "training",
             progress=making.progress,
         )
-        # Back among the teacher's numbers, so that items that the teacher encoded are found by it.
-        table = student.folded() if student.basis is None else student.folded() @ student.basis.T
-        save_static(table, reader, making.folder)
+        save_static(student.spread(), reader, making.folder)
         return [_told(found)]
 
     return make
