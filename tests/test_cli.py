@@ -106,6 +106,9 @@ def test_any_text_can_be_searched(run: Run, artifact: Path, text: str) -> None:
         (("search", "x" * 10_001, "-a", "ARTIFACT"), "give at most 10,000"),
         (("recommend", "-a", "ARTIFACT", "--where", "colour=red"), "colour"),
         (("fit", "LOG", "--recipe", "no-such.toml"), "no-such.toml"),
+        (("load", "http://127.0.0.1:9", "-a", "ARTIFACT"), "check that the server runs there"),
+        (("load", "-a", "ARTIFACT", "--trace", "wave"), "there is no trace 'wave'"),
+        (("load", "-a", "ARTIFACT", "--plot", "load.gif"), "neither .svg nor .png"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -150,6 +153,6 @@ def test_help_is_quick_and_names_every_verb() -> None:
 def test_the_help_of_every_verb(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for verb in ("fit", "evaluate", "recommend", "search", "similar", "data", "demo"):
+    for verb in ("fit", "evaluate", "recommend", "search", "similar", "data", "demo", "load"):
         assert verb in out
         assert run(verb, "--help")[0] == 0

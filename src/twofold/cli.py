@@ -517,14 +517,26 @@ def _print_ladder(outcome: Any) -> None:
 def _print_load(report: Any) -> None:
     """Print what became of the questions of a trace, and below it which rungs answered and what asking took here."""
     groups = report.groups()
-    columns = ("sent", "in time", "refused", "late", "quality", "effective", "a second", "p50", "p99", "p99.9")
-    grid = Grid("", title="open loop; milliseconds from when a question was due", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    columns = (
+        "sent",
+        "in\ntime",
+        "re-\nfused",
+        "late",
+        "qua-\nlity",
+        "effec-\ntive",
+        "a\nsecond",
+        "p50",
+        "p99",
+        "p99.9",
+    )
+    title = "shares of those sent; milliseconds from when a question was due"
+    grid = Grid("", title=title, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False)
     for name in columns:
         grid.add_column(name, justify="right", no_wrap=True)
     for name, told in groups.items():
         shares = (told.in_time, told.refused, told.late, told.quality, told.effective)
         times = (_known(told.goodput, ".1f"), *(_known(value, ".0f") for value in (told.p50, told.p99, told.p999)))
-        grid.add_row(name, f"{told.sent:,}", *(_known(value, ".1%") for value in shares), *times)
+        grid.add_row(name, f"{told.sent:,}", *(_known(value, ".3f") for value in shares), *times)
     out.print(grid)
     for name, told in groups.items():
         rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in told.rungs.items())

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.serve.conftest import serving
 
+from twofold.cli import main
 from twofold.core.errors import ConfigError, DataError
 from twofold.serve.calls import ApiError
 from twofold.serve.keys import add_key
@@ -194,6 +195,22 @@ def test_a_report_on_a_real_server(settings: Settings, tmp_path: Path) -> None:
     for name in ("load.svg", "load.png"):
         write_plot(tmp_path / name, report)
         assert (tmp_path / name).stat().st_size > 5_000
+
+
+def test_the_verb_prints_a_table_and_draws(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / "plots" / "load.svg"
+    with serving(settings) as url:
+        options = ["--seconds", "1", "--trace", "ramp", "--deadline-ms", "60000", "--plot", str(plot)]
+        monkeypatch.setattr("sys.argv", ["twofold", "load", url, "-a", str(settings.artifact), *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    out = capfd.readouterr().out
+    assert ended.value.code == 0
+    assert {"low", "middle", "high", "1.000"} <= set(out.split())
+    assert "ms of a core a question" in out
+    assert plot.stat().st_size > 5_000
 
 
 def test_late_answers_have_no_effective_quality(settings: Settings) -> None:
