@@ -98,10 +98,11 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         "ladder": {rung.name: _about(rung, rungs[0]) for rung in rungs},
         "quality": f"nDCG@10 of the teacher's ranking of all items for {CASES} sentences; items encoded by the teacher",
         "floor": floor,
+        "quiet time": f"{Steering().quiet:g} s",
         "servers": "one process each, one worker, all up at once and asked in turns; the sender on the same cores",
         "seed": SEED,
     }
-    return {"protocol": card, "rows": rows}
+    return {"protocol": card, "rows": [row for row in rows if row["value"] is not None]}  # what did not happen
 
 
 def sentences(path: Path) -> list[str]:

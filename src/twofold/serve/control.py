@@ -60,7 +60,7 @@ class Steering:
 
     floor: float = 0.9
     """The share of the top rung's quality below which no rung is used."""
-    quiet: float = 0.25
+    quiet: float = 0.1
     """Seconds in which a better rung would have done, before one step up; shorter where there are many rungs."""
     recovery: float = 9.0
     """Seconds of quiet after which the top rung answers again."""
