@@ -353,7 +353,7 @@ def _mixed(field: _Field, capacity: float, seconds: float) -> Iterator[Row]:
 def _cached(field: _Field, artifact: Path, capacity: float, seconds: float) -> Iterator[Row]:
     """Titles that repeat as by Zipf's law, each law on a server that kept none of them yet: how many were kept."""
     titles = Catalogue.read(artifact)
-    for server, zipf in zip(reversed(field.servers), (0.8, 1.0, 1.2), strict=False):
+    for server, zipf in zip(reversed(list(field.servers)), (0.8, 1.0, 1.2), strict=False):
         trace = Trace(rate=capacity, seconds=seconds)
         report = run_load(field.servers[server], trace, titles, Asking(zipf=zipf), seed=SEED)
         field.say(f"Zipf {zipf}: {report.hit_rate or 0:.1%} of {len(report.questions)} texts were kept")
