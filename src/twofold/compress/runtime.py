@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from twofold.core.errors import ArtifactError, ConfigError, MissingExtraError, nearest
 from twofold.core.scores import Floats
+from twofold.core.session import open_session
 from twofold.core.threads import available_threads
 
 __all__ = [
@@ -66,25 +66,13 @@ class Runtime(ABC):
 
 
 class OnnxRuntime(Runtime):
-    """onnxruntime on the CPU.
-
-    It returns memory after each call: no arena, which keeps what the largest batch ever took, and no plan of
-    memory for each shape that came.
-    """
+    """onnxruntime on the CPU, see `open_session`."""
 
     name = "onnxruntime"
 
     def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
         super().__init__(folder, output=output, threads=threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many classes of its own
-            raise _unreadable(folder, self.name, error) from error
+        self._session = open_session(folder / GRAPH, f"the network in {folder}", threads=self.threads)
         self._inputs = [given.name for given in self._session.get_inputs()]
         _check_output(output, [given.name for given in self._session.get_outputs()], folder)
 

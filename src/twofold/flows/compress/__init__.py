@@ -1,5 +1,6 @@
 """Compress: one teacher becomes a ladder of smaller and faster ones, each measured."""
 
+from twofold.flows.compress.image import ImageSubject
 from twofold.flows.compress.pairs import PairSubject
 from twofold.flows.compress.report import render_page, write_ladder_report
 from twofold.flows.compress.search import Compress, Outcome, compress
@@ -11,6 +12,7 @@ from twofold.flows.compress.text import Judged, TextData, TextSubject, text_data
 __all__ = [
     "Body",
     "Compress",
+    "ImageSubject",
     "Judged",
     "Making",
     "Outcome",
