@@ -178,4 +178,4 @@ def _check_output(output: str, names: list[str], folder: Path) -> None:
 
 def _unreadable(folder: Path, name: str, error: Exception) -> ArtifactError:
     reason = " ".join(str(error).split())[:300]
-    return ArtifactError(f"{folder} holds no network that {name} can run ({reason}); make it again.")
+    return ArtifactError(f"the network in {folder} cannot be run by {name} ({reason}); make it again.")
