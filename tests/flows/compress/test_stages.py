@@ -66,7 +66,7 @@ def artifact(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def made(subject: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     monkeypatch.setattr(module, "coats", lambda: [coat for coat in coats() if coat.name in ("float32", "int8")])
-    monkeypatch.setattr(module, "memory_of", lambda *_, **__: 1)
+    monkeypatch.setattr("twofold.flows.compress.finishing.memory_of", lambda *_, **__: 1)
     return compress(subject, folder, Compress(floor=0.0, steady=0.0, quick=QUICK, thorough=QUICK))
 
 

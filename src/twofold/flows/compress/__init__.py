@@ -1,9 +1,11 @@
 """Compress: one teacher becomes a ladder of smaller and faster ones, each measured."""
 
+from twofold.flows.compress.finishing import Outcome
 from twofold.flows.compress.image import ImageSubject
+from twofold.flows.compress.options import Compress
 from twofold.flows.compress.pairs import PairSubject
 from twofold.flows.compress.report import render_page, write_ladder_report
-from twofold.flows.compress.search import Compress, Outcome, compress
+from twofold.flows.compress.search import compress
 from twofold.flows.compress.sequential import SequentialSubject
 from twofold.flows.compress.stages import stage_subject
 from twofold.flows.compress.subject import Body, Making, Subject
