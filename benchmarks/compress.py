@@ -13,14 +13,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.scifact import TUNED
-from twofold.compress.measure import in_turns
 from twofold.core import Ladder, Rung
 from twofold.data import read_data
 from twofold.data.judgements import Judgements, dataset_of, read_scifact
@@ -29,7 +27,6 @@ from twofold.encoders.text.finetune import FineTune
 from twofold.encoders.text.weights import find_model
 from twofold.flows.compress import Compress, Outcome, TextData, TextSubject, compress, text_data
 from twofold.flows.compress.text import Judged, judged_among
-from twofold.flows.compress.weighing import THOROUGH
 from twofold.flows.finetune import finetune_encoder
 
 __all__ = ["run", "scifact_data"]
@@ -37,10 +34,6 @@ __all__ = ["run", "scifact_data"]
 MINUTES, SEED, CLAIMS, ABSTRACTS, REPORTED = 13.0, 0, 200, 400, 1_000
 FLOOR = 0.5
 """Low, so that the table has every rung; which of them a floor leaves is to be read from it."""
-BACKENDS = {
-    "sentence-transformers, ONNX": {"backend": "onnx"},
-    "sentence-transformers, OpenVINO": {"backend": "openvino"},
-}
 FIGURES = ("kept", "speedup", "rate_gain", "milliseconds", "rate", "rate_two", "bytes", "memory", "p_value")
 
 Progress = Callable[[str], None]
@@ -90,8 +83,6 @@ def _ladders(data: Path, folder: Path, minutes: float, cases: int, progress: Pro
                 for verdict in outcome.verdicts
                 if verdict.refused and verdict.rung.kept is not None
             ]
-            if name == "scifact":
-                rows += list(_backends(subject, outcome, progress))
             card[name] = {
                 **outcome.ladder.protocol,
                 "seconds": round(outcome.seconds),
@@ -163,25 +154,3 @@ def _gains(judged: Judgements, count: int) -> dict[str, dict[int, float]]:
     if len(names) > count:
         names = [names[row] for row in np.sort(np.random.default_rng(SEED).permutation(len(names))[:count])]
     return {name: found[name] for name in names}
-
-
-def _backends(subject: TextSubject, outcome: Outcome, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Time sentence-transformers' own runtimes in turns with the teacher, where they are installed."""
-    import torch  # noqa: PLC0415
-
-    source = outcome.folder / "bodies" / "teacher"
-    one, many = subject.feeds("one", source)[0], subject.feeds("many", source)[0]
-    for name, options in BACKENDS.items():
-        try:
-            peer = import_module("sentence_transformers").SentenceTransformer(
-                str(subject.folder), local_files_only=True, **options
-            )
-        except Exception as error:  # it needs further packages, and raises what these raise
-            progress(f"{name} is left out: {' '.join(str(error).split())[:160]}")
-            continue
-        for feed, metric, rounds, threads in ((one, "speedup", THOROUGH.one, 0), (many, "rate_gain", THOROUGH.many, 1)):
-            teacher = subject.teacher(threads or torch.get_num_threads())
-            given = {key: torch.from_numpy(value) for key, value in feed.items()}
-            calls = {"teacher": lambda t=teacher, f=feed: t(f), name: lambda p=peer, g=given: p(dict(g))}
-            found = in_turns(calls, replace(rounds, seconds=rounds.seconds / 2))
-            yield {"system": name, "metric": metric, "value": found[name].ratio(found["teacher"])}
