@@ -193,7 +193,7 @@ def compress(
     model: Annotated[
         str,
         typer.Argument(
-            help="A text encoder: a folder or a short name as minilm. With --artifact, the name of a text encoder, "
+            help="A text encoder: a folder or a short name as minilm. With --artifact, the name of an encoder, "
             "a sequential model or a cross-encoder in its recipe."
         ),
     ],
@@ -234,6 +234,21 @@ def compress(
         sys.stdout.write((folder / "ladder.json").read_text(encoding="utf-8"))
     else:
         _print_ladder(outcome)
+
+
+@app.command()
+def adopt(
+    artifact: Annotated[Path, typer.Argument(help="A fitted pipeline.")],
+    stage: Annotated[str, typer.Argument(help="A sequential model, cross-encoder or image encoder in its recipe.")],
+    rung: Annotated[str, typer.Argument(help="The name of a rung of its ladder.")],
+    target: Annotated[Path, typer.Argument(help="Where the new artifact goes.")],
+    ladder: Annotated[Path, typer.Option(help="What `compress` made of the stage.")] = Path("runs/ladder"),
+) -> None:
+    """Put a rung of a ladder in the place of a stage's network, in a new artifact."""
+    from twofold.flows.compress import adopt_rung  # noqa: PLC0415
+
+    adopt_rung(artifact, stage, ladder, rung, target)
+    out.print(f"{stage} is {rung} in {target}", markup=False)
 
 
 @app.command()

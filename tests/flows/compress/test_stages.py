@@ -11,7 +11,7 @@ from tests.encoders.image.conftest import catalogue, encoded, noise
 from tests.flows.compress.conftest import HEADS, QUICK, WIDTH, write_bert
 
 from twofold.compress.runtime import GRAPH, Feed
-from twofold.core import Dataset, Pipeline, Recipe
+from twofold.core import Dataset, Ladder, Pipeline, Query, Recipe
 from twofold.core.errors import ConfigError, DataError
 from twofold.core.recipe import Weights
 from twofold.core.scores import Floats
@@ -23,6 +23,7 @@ from twofold.flows.compress import (
     PairSubject,
     SequentialSubject,
     Subject,
+    adopt_rung,
     compress,
     stage_subject,
 )
@@ -193,3 +194,29 @@ def test_too_few_pictures_are_told(pictured: Path, tmp_path: Path) -> None:
         (tmp_path / f"{seed}.png").unlink()
     with pytest.raises(DataError, match=r"needs 40 pictures at least, and 20 of the catalogue's can be read"):
         stage_subject("look", pictured)
+
+
+def test_a_rung_takes_the_place_of_a_network(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(stage_subject("next", artifact), tmp_path / "ladder", monkeypatch)
+    rung = Ladder.read(tmp_path / "ladder").rungs[0]
+    adopted = adopt_rung(artifact, "next", tmp_path / "ladder", rung.name, tmp_path / "small")
+    assert adopted.manifest["rungs"] == {"next": rung.name}
+    before, after = Pipeline.load(artifact), Pipeline.load(tmp_path / "small")
+    stage = after.stages["next"]
+    assert isinstance(stage, Sequential)
+    assert stage.graphs == [(tmp_path / "ladder" / rung.folder / GRAPH).read_bytes()]
+    query = Query(user=before.dataset.user_ids.decode(np.array([0]))[0], k=5)
+    assert len(after.run(query)) == 5
+    assert Pipeline.load(artifact).stages["next"].graphs != stage.graphs or rung.name == "float32"  # it is as it was
+
+
+def test_a_rung_of_another_stage_is_refused(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = tmp_path / "ladder"
+    made(stage_subject("next", artifact), ladder, monkeypatch)
+    with pytest.raises(ConfigError, match="has no sequential model, cross-encoder or image encoder 'lexical'"):
+        adopt_rung(artifact, "lexical", ladder, "int8", tmp_path / "small")
+    with pytest.raises(ConfigError, match=r"is of 'next' and not of 'close'; make one with `twofold compress close"):
+        adopt_rung(artifact, "close", ladder, "int8", tmp_path / "small")
+    with pytest.raises(ConfigError, match="has no rung 'int9'"):
+        adopt_rung(artifact, "next", ladder, "int9", tmp_path / "small")
+    assert not (tmp_path / "small").exists()

@@ -1,5 +1,6 @@
 """Compress: one teacher becomes a ladder of smaller and faster ones, each measured."""
 
+from twofold.flows.compress.adopting import adopt_rung
 from twofold.flows.compress.finishing import Outcome
 from twofold.flows.compress.image import ImageSubject
 from twofold.flows.compress.options import Compress
@@ -23,6 +24,7 @@ __all__ = [
     "Subject",
     "TextData",
     "TextSubject",
+    "adopt_rung",
     "compress",
     "render_page",
     "stage_subject",
