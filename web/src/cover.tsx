@@ -1,0 +1,201 @@
+/** A picture for an item that has none, made of its id, title and categories alone: the same item always looks the same. */
+
+import { memo, type ReactNode } from "react";
+
+const WIDTH = 300;
+const HEIGHT = 200;
+
+type Random = () => number;
+
+/** FNV-1a, of 32 bits. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
+}
+
+/** Mulberry32. */
+function randomOf(seed: number): Random {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function hsl(hue: number, saturation: number, light: number, alpha = 1): string {
+  return `hsl(${Math.round(hue) % 360} ${saturation}% ${light}% / ${alpha})`;
+}
+
+interface Paint {
+  random: Random;
+  light: string;
+  deep: string;
+  other: string;
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+
+const PATTERNS: ((paint: Paint) => ReactNode)[] = [
+  function hills({ random, light, deep, other }) {
+    const sun = 60 + random() * 180;
+    const wave = (top: number) => {
+      const [a, b] = [random() * 50 - 25, random() * 50 - 25];
+      return `M0 ${top} C75 ${top + a} 110 ${top - a} 150 ${top} S240 ${top + b} 300 ${top} V200 H0Z`;
+    };
+    return (
+      <>
+        <circle cx={sun} cy={70 + random() * 20} r={34 + random() * 14} fill={other} />
+        <path d={wave(110)} fill={light} opacity={0.55} />
+        <path d={wave(138)} fill={deep} opacity={0.6} />
+        <path d={wave(168)} fill={deep} />
+      </>
+    );
+  },
+  function rings({ random, light, other }) {
+    const [x, y] = [60 + random() * 180, 40 + random() * 120];
+    return range(7).map((at) => (
+      <circle
+        key={at}
+        cx={x}
+        cy={y}
+        r={18 + at * 26}
+        fill="none"
+        stroke={at % 3 === 1 ? other : light}
+        strokeWidth={at % 3 === 1 ? 9 : 5}
+        opacity={0.85 - at * 0.09}
+      />
+    ));
+  },
+  function tiles({ random, light, deep, other }) {
+    const side = 50;
+    return range(24).map((at) => {
+      const [x, y] = [(at % 6) * side, Math.floor(at / 6) * side];
+      const turn = Math.floor(random() * 4) * 90;
+      const fill = random() < 0.22 ? other : random() < 0.5 ? light : deep;
+      return (
+        <path
+          key={at}
+          d={`M0 0 H${side} A${side} ${side} 0 0 1 0 ${side}Z`}
+          transform={`translate(${x} ${y}) rotate(${turn} ${side / 2} ${side / 2})`}
+          fill={fill}
+          opacity={0.8}
+        />
+      );
+    });
+  },
+  function stripes({ random, light, deep, other }) {
+    const tilt = 20 + random() * 40;
+    return (
+      <g transform={`rotate(${random() < 0.5 ? tilt : -tilt} 150 100)`}>
+        {range(9).map((at) => {
+          const wide = 10 + random() * 26;
+          return (
+            <rect
+              key={at}
+              x={-120}
+              y={-110 + at * 48}
+              width={540}
+              height={wide}
+              rx={wide / 2}
+              fill={[light, deep, other][Math.floor(random() * 3)]}
+              opacity={0.75}
+            />
+          );
+        })}
+      </g>
+    );
+  },
+  function bubbles({ random, light, deep, other }) {
+    return range(13).map((at) => (
+      <circle
+        key={at}
+        cx={random() * WIDTH}
+        cy={random() * HEIGHT}
+        r={10 + random() * random() * 68}
+        fill={[light, deep, other, light][at % 4]}
+        opacity={0.35 + random() * 0.4}
+      />
+    ));
+  },
+  function skyline({ random, light, deep, other }) {
+    return (
+      <>
+        <circle cx={40 + random() * 220} cy={58} r={26} fill={other} />
+        {[light, deep].map((fill, row) =>
+          range(9).map((at) => {
+            const tall = 40 + random() * 80 - row * 18;
+            return (
+              <rect
+                key={`${row} ${at}`}
+                x={at * 36 - 12 + row * 14}
+                y={HEIGHT - tall}
+                width={26}
+                height={tall}
+                rx={4}
+                fill={fill}
+                opacity={row ? 0.95 : 0.5}
+              />
+            );
+          }),
+        )}
+      </>
+    );
+  },
+  function rays({ random, light, deep, other }) {
+    const [x, y] = [random() * WIDTH, HEIGHT + 10];
+    return (
+      <>
+        {range(14).map((at) => {
+          const angle = (at / 14) * Math.PI;
+          const end = (turn: number) => `${x + 420 * Math.cos(turn)} ${y - 420 * Math.sin(turn)}`;
+          return (
+            <path
+              key={at}
+              d={`M${x} ${y} L${end(angle)} L${end(angle + Math.PI / 28)}Z`}
+              fill={at % 2 ? light : deep}
+              opacity={0.6}
+            />
+          );
+        })}
+        <circle cx={x} cy={y} r={64} fill={other} />
+      </>
+    );
+  },
+];
+
+interface Shown {
+  id: string;
+  title: string;
+  category: string;
+}
+
+export const Cover = memo(function Cover({ id, title, category }: Shown) {
+  const seed = hashOf(`${id}\n${title}`);
+  const random = randomOf(seed);
+  // Items of one category have like colours, so that a list shows what it is made of.
+  const hue = (hashOf(category || title) % 360) + random() * 26 - 13;
+  const second = hue + 25 + random() * 30;
+  const paint = {
+    random,
+    light: hsl(second, 74, 68),
+    deep: hsl(hue + 340, 62, 30),
+    other: hsl(hue + 150 + random() * 60, 82, 72),
+  };
+  const pattern = PATTERNS[seed % PATTERNS.length]!;
+  const gradient = `cover-${seed.toString(36)}`;
+  return (
+    <svg className="cover" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="xMidYMid slice" aria-hidden="true">
+      <defs>
+        <linearGradient id={gradient} x1="0" y1="0" x2="1" y2="1">
+          <stop offset="0" stopColor={hsl(hue, 66, 52)} />
+          <stop offset="1" stopColor={hsl(second, 64, 40)} />
+        </linearGradient>
+      </defs>
+      <rect width={WIDTH} height={HEIGHT} fill={`url(#${gradient})`} />
+      {pattern(paint)}
+    </svg>
+  );
+});
