@@ -25,16 +25,34 @@ function randomOf(seed: number): Random {
   };
 }
 
-function hsl(hue: number, saturation: number, light: number, alpha = 1): string {
-  return `hsl(${Math.round(hue) % 360} ${saturation}% ${light}% / ${alpha})`;
-}
-
-interface Paint {
-  random: Random;
+interface Palette {
+  from: string;
+  to: string;
   light: string;
   deep: string;
   other: string;
 }
+
+interface Paint extends Palette {
+  random: Random;
+}
+
+const PALETTES: Palette[] = [
+  ["#4338ca", "#7c3aed", "#a78bfa", "#1e1b4b", "#fbbf24"],
+  ["#f2705d", "#d0426c", "#ffc2a8", "#7a1f3d", "#ffe3a3"],
+  ["#0f766e", "#14917f", "#7fd8c4", "#083f3c", "#ffd08a"],
+  ["#1d4ed8", "#0e93b7", "#93dbf5", "#0b2a6b", "#ffb38a"],
+  ["#9d2a8c", "#5b21b6", "#e3a6e8", "#331049", "#7ef0d4"],
+  ["#c2552d", "#8f3b2a", "#f3b58b", "#4d1c14", "#9fe0d8"],
+  ["#2f6b4a", "#1f4d3f", "#a6d3a0", "#10291f", "#f6c667"],
+  ["#475b8c", "#2e3a63", "#a9bbe6", "#151c38", "#ff9f8a"],
+  ["#d69a1e", "#b3631b", "#ffe19a", "#5c2d0c", "#5ad1c9"],
+  ["#e0568f", "#a03fb0", "#ffc0dd", "#4a1455", "#ffe08a"],
+  ["#159fae", "#2b66c4", "#b0f0ea", "#0d3055", "#ffd6e0"],
+  ["#4b4f5c", "#23252f", "#aab0c0", "#101117", "#ff8f66"],
+  ["#6b7f2a", "#3f5a2b", "#d8e39a", "#1e2c14", "#ff9d6e"],
+  ["#8d2145", "#4c1130", "#e58aa5", "#26071a", "#ffcf8f"],
+].map(([from = "", to = "", light = "", deep = "", other = ""]) => ({ from, to, light, deep, other }));
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
 
@@ -169,33 +187,26 @@ const PATTERNS: ((paint: Paint) => ReactNode)[] = [
 interface Shown {
   id: string;
   title: string;
-  category: string;
+  categories: string[];
 }
 
-export const Cover = memo(function Cover({ id, title, category }: Shown) {
+export const Cover = memo(function Cover({ id, title, categories }: Shown) {
   const seed = hashOf(`${id}\n${title}`);
-  const random = randomOf(seed);
   // Items of one category have like colours, so that a list shows what it is made of.
-  const hue = (hashOf(category || title) % 360) + random() * 26 - 13;
-  const second = hue + 25 + random() * 30;
-  const paint = {
-    random,
-    light: hsl(second, 74, 68),
-    deep: hsl(hue + 340, 62, 30),
-    other: hsl(hue + 150 + random() * 60, 82, 72),
-  };
-  const pattern = PATTERNS[seed % PATTERNS.length]!;
+  const told = categories.length ? categories[seed % categories.length]! : title;
+  const palette = PALETTES[hashOf(told) % PALETTES.length]!;
+  const pattern = PATTERNS[(seed >>> 8) % PATTERNS.length]!;
   const gradient = `cover-${seed.toString(36)}`;
   return (
     <svg className="cover" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="xMidYMid slice" aria-hidden="true">
       <defs>
-        <linearGradient id={gradient} x1="0" y1="0" x2="1" y2="1">
-          <stop offset="0" stopColor={hsl(hue, 66, 52)} />
-          <stop offset="1" stopColor={hsl(second, 64, 40)} />
+        <linearGradient id={gradient} x1="0" y1="0" x2={seed % 2} y2="1">
+          <stop offset="0" stopColor={palette.from} />
+          <stop offset="1" stopColor={palette.to} />
         </linearGradient>
       </defs>
       <rect width={WIDTH} height={HEIGHT} fill={`url(#${gradient})`} />
-      {pattern(paint)}
+      {pattern({ ...palette, random: randomOf(seed) })}
     </svg>
   );
 });

@@ -6,28 +6,30 @@ import { useWords } from "./language";
 /** Long enough to read a sentence; what was said stays in the live region for screen readers meanwhile. */
 const SHOWN_MS = 6_000;
 
-const Context = createContext<(text: string) => void>(() => undefined);
+/** Quiet words are for screen readers alone: what they say is seen anyway. */
+type Tell = (text: string, quiet?: boolean) => void;
+
+const Context = createContext<Tell>(() => undefined);
 
 /** What has changed is told in one live region, which is also seen for a while. */
 export function Telling({ children }: { children: ReactNode }) {
-  const [said, setSaid] = useState("");
-  const tell = useCallback((text: string) => setSaid(text), []);
+  const [said, setSaid] = useState({ text: "", quiet: true });
+  const tell = useCallback((text: string, quiet = false) => setSaid({ text, quiet }), []);
   useEffect(() => {
-    if (!said) return undefined;
-    const timer = setTimeout(() => setSaid(""), SHOWN_MS);
+    const timer = setTimeout(() => setSaid({ text: "", quiet: true }), SHOWN_MS);
     return () => clearTimeout(timer);
   }, [said]);
   return (
     <Context value={tell}>
       {children}
-      <div className={said ? "told shown" : "told"} role="status" aria-live="polite">
-        {said}
+      <div className={said.quiet ? "told" : "told shown"} role="status" aria-live="polite">
+        {said.text}
       </div>
     </Context>
   );
 }
 
-export function useTell(): (text: string) => void {
+export function useTell(): Tell {
   return useContext(Context);
 }
 

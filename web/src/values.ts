@@ -1,9 +1,10 @@
 /** What is said of an item, written for people. */
 
 import type { Attributes, Catalogue } from "./api";
-import { numberIn, type Language, type Words } from "./words";
+import { numberIn, timeIn, type Language, type Words } from "./words";
 
 const TOLD = new Set(["item", "title", "text", "categories"]);
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 const MOST_SHOWN = 2;
 
 /** The columns that a card shows beside its title: the categories, and the first ones that are short. */
@@ -17,6 +18,19 @@ export function shownColumns(catalogue: Catalogue | null): string[] {
 export function categoriesOf(attributes: Attributes | undefined): string[] {
   const found = attributes?.["categories"];
   return Array.isArray(found) ? found.map(String) : [];
+}
+
+/** Columns that every catalogue has, or most; the others are called what their owner calls them. */
+const CHINESE: Record<string, string> = {
+  categories: "类别",
+  text: "说明",
+  title: "标题",
+  year: "年份",
+  price: "价格",
+};
+
+export function columnIn(language: Language, column: string): string {
+  return (language === "zh" && CHINESE[column]) || nameIn(column);
 }
 
 export function nameIn(column: string): string {
@@ -37,7 +51,8 @@ export function valueIn(language: Language, words: Words, column: string, value:
       .map(([name, inner]) => `${nameIn(name)}: ${valueIn(language, words, name, inner)}`)
       .join(language === "zh" ? "；" : "; ");
   }
-  return String(value);
+  const text = String(value);
+  return TIME.test(text) ? timeIn(language, text) : text;
 }
 
 /** Numbers that name something are not grouped: 1999 is a year, 1,999 an amount. */

@@ -23,6 +23,7 @@ const en = {
   popularNow: "Popular now",
   startHint: "Like something, and this list becomes yours.",
   matches: (count: string) => `${count} items match`,
+  otherRequests: "Other requests",
   inCatalogue: (count: string) => `${count} items`,
   updated: (fresh: number, all: number) =>
     fresh ? `The list has changed: ${fresh} of ${all} items are new.` : "The list is up to date; its items stay.",
@@ -153,7 +154,7 @@ const en = {
   experiments: "Experiments",
   experimentsNone: "No experiment is running; this version cannot set one up.",
   madeOn: (time: string) => `made ${time}`,
-  all: "All of it",
+  all: "In all",
   metric: "Metric",
 };
 
@@ -180,6 +181,7 @@ const zh: Words = {
   popularNow: "大家在看",
   startHint: "点一个“喜欢”，这个列表就会变成你的。",
   matches: (count) => `${count} 个物品符合`,
+  otherRequests: "其他请求",
   inCatalogue: (count) => `共 ${count} 个物品`,
   updated: (fresh, all) => (fresh ? `列表已更新：${all} 个中有 ${fresh} 个是新的。` : "列表已是最新，内容不变。"),
   shownNow: (heading, count) => `${heading}：${count} 个`,
@@ -309,7 +311,7 @@ const zh: Words = {
   experiments: "实验",
   experimentsNone: "没有正在进行的实验；当前版本还不能设置实验。",
   madeOn: (time) => `制作于 ${time}`,
-  all: "全部",
+  all: "总数",
   metric: "指标",
 };
 

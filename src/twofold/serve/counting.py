@@ -44,7 +44,8 @@ def shown(dataset: Dataset, slate: Slate, columns: Sequence[str]) -> list[dict[s
     if not columns:
         return []
     codes = dataset.item_ids.encode(slate.items)
-    rows = dataset.items.select(dict.fromkeys(columns))
+    # Another artifact, with other columns, may answer by now.
+    rows = dataset.items.select(name for name in dict.fromkeys(columns) if name in dataset.items.columns)
     return [rows.row(code, named=True) if code >= 0 else {} for code in codes.tolist()]
 
 

@@ -31,7 +31,7 @@ export function Card({ pick, attributes, feeling, fresh, hits, open, feel }: Pro
   return (
     <article className={`card ${feeling ?? ""}`}>
       <div className="picture">
-        <Cover id={String(pick.item)} title={pick.title} category={categories[0] ?? ""} />
+        <Cover id={String(pick.item)} title={pick.title} categories={categories} />
         {fresh && <span className="badge">{words.fresh}</span>}
       </div>
       <div className="text">

@@ -6,7 +6,7 @@ import { Icon } from "../icons";
 import { useWords } from "../language";
 import { Trouble } from "../notices";
 import { hashOf } from "../route";
-import { categoriesOf, nameIn, valueIn } from "../values";
+import { categoriesOf, columnIn, valueIn } from "../values";
 import { numberIn, reasonIn } from "../words";
 import { FEELINGS } from "./card";
 
@@ -14,13 +14,14 @@ const FEW = 6;
 
 interface Props {
   pick: Pick;
+  categories: string[];
   question: { text?: string; user?: string; items?: Id[] };
   feel: (feeling: Feeling) => void;
   close: () => void;
 }
 
 /** All about one item: what is known of it, why it came, and what is like it. */
-export function Details({ pick, question, feel, close }: Props) {
+export function Details({ pick, categories, question, feel, close }: Props) {
   const { words, language } = useWords();
   const box = useRef<HTMLDialogElement>(null);
   useEffect(() => box.current?.showModal(), []);
@@ -28,9 +29,9 @@ export function Details({ pick, question, feel, close }: Props) {
     const [item, why, similar] = await Promise.all([
       api.item(pick.item),
       api.explain({ item: pick.item, ...question }),
-      api.ask({ path: "/similar", items: [pick.item], filters: {}, exclude: [], diversity: 0, show: [], k: FEW }),
+      api.ask({ path: "/similar", items: [pick.item], filters: {}, exclude: [], diversity: 0, show: categories.length ? ["categories"] : [], k: FEW }),
     ]);
-    return { item, why, similar: similar.slate.picks };
+    return { item, why, similar: similar.slate.picks, similarAttributes: similar.attributes };
   });
   const about = found.value;
   return (
@@ -42,7 +43,7 @@ export function Details({ pick, question, feel, close }: Props) {
         <Cover
           id={String(pick.item)}
           title={pick.title}
-          category={categoriesOf(about?.item.attributes)[0] ?? ""}
+          categories={categories}
         />
         <h2 id="details">{pick.title}</h2>
         <div className="actions wide">
@@ -69,10 +70,10 @@ export function Details({ pick, question, feel, close }: Props) {
               <section>
                 <h3>{words.similarItems}</h3>
                 <ul className="similar">
-                  {about.similar.map((one) => (
+                  {about.similar.map((one, at) => (
                     <li key={String(one.item)}>
                       <a href={hashOf({ view: "similar", item: String(one.item), text: one.title })} onClick={() => box.current?.close()}>
-                        <Cover id={String(one.item)} title={one.title} category="" />
+                        <Cover id={String(one.item)} title={one.title} categories={categoriesOf(about.similarAttributes[at])} />
                         <span>{one.title}</span>
                       </a>
                     </li>
@@ -152,7 +153,7 @@ function Known({ item }: { item: Item }) {
       <dl className="known">
         {rows.map(({ name, text }) => (
           <div key={name}>
-            <dt>{nameIn(name)}</dt>
+            <dt>{columnIn(language, name)}</dt>
             <dd>{text}</dd>
           </div>
         ))}

@@ -4,7 +4,7 @@ import { useKept, useLoaded, useSettled } from "../hooks";
 import { useWords } from "../language";
 import { Trouble, useDetail, useTell } from "../notices";
 import { go, hashOf, type Route } from "../route";
-import { shownColumns } from "../values";
+import { categoriesOf, shownColumns } from "../values";
 import { shortfallIn, type Words } from "../words";
 import { Details } from "./details";
 import { Dial } from "./dial";
@@ -39,7 +39,7 @@ export function Discover({ route }: { route: Route }) {
   const [user, setUser] = useKept("twofold.user", newVisitor);
   const [diversity, setDiversity] = useState(0);
   const [felt, setFelt] = useState(NOTHING);
-  const [opened, setOpened] = useState<Pick | null>(null);
+  const [opened, setOpened] = useState<{ pick: Pick; categories: string[] } | null>(null);
   const catalogue = useLoaded("catalogue", api.catalogue);
   const wanted = useMemo(() => shownColumns(catalogue.value), [catalogue.value]);
 
@@ -106,8 +106,8 @@ export function Discover({ route }: { route: Route }) {
     }
   };
   const open = (pick: Pick) => {
-    setOpened(pick);
     if (!current) return;
+    setOpened({ pick, categories: categoriesOf(current.attributes[current.slate.picks.indexOf(pick)]) });
     // That somebody looked is worth telling, and no reason to disturb them where it cannot be told.
     api.record({ kind: "click", item: pick.item, user, slate: current.slate.id }).catch(() => undefined);
   };
@@ -167,13 +167,13 @@ export function Discover({ route }: { route: Route }) {
       </div>
       {opened && (
         <Details
-          pick={opened}
+          {...opened}
           question={{
             ...(question.text === undefined ? {} : { text: question.text }),
             ...(question.user === undefined ? {} : { user: question.user }),
             ...(question.items === undefined ? {} : { items: question.items }),
           }}
-          feel={(feeling) => void feel(opened, feeling)}
+          feel={(feeling) => void feel(opened.pick, feeling)}
           close={close}
         />
       )}
@@ -249,7 +249,7 @@ function useFresh(served: Served | null, context: string, heading: string): Read
     before.current = { context, slate: served.slate.id, items };
     if (last?.context !== context) {
       setFresh(new Set());
-      tell(words.shownNow(heading, items.length));
+      tell(words.shownNow(heading, items.length), true);
       return;
     }
     const come = items.filter((item) => !last.items.includes(item));

@@ -3,7 +3,7 @@ import { api, type Facet, type Filters, type Plain, type Range } from "../api";
 import { useLoaded } from "../hooks";
 import { Icon } from "../icons";
 import { useWords } from "../language";
-import { isLabel, nameIn, valueIn } from "../values";
+import { columnIn, isLabel, valueIn } from "../values";
 import { numberIn } from "../words";
 
 const FEW = 6;
@@ -63,7 +63,7 @@ function AnyOf({ facet, chosen, set }: { facet: Facet; chosen: Plain[]; set: (va
   const values = [...lost.map((value) => ({ value, count: 0 })), ...facet.values];
   return (
     <fieldset>
-      <legend>{nameIn(facet.column)}</legend>
+      <legend>{columnIn(language, facet.column)}</legend>
       {(all ? values : values.slice(0, Math.max(FEW, lost.length))).map(({ value, count }) => (
         <label key={String(value)} className="choice">
           <input
@@ -92,7 +92,7 @@ function Between({ facet, chosen, set }: { facet: Facet; chosen: Range; set: (ra
     value === null ? "" : isLabel(facet.column) ? String(value) : numberIn(language, value, 2);
   return (
     <fieldset>
-      <legend>{nameIn(facet.column)}</legend>
+      <legend>{columnIn(language, facet.column)}</legend>
       <div className="range">
         <End label={words.from} hint={told(facet.low)} value={chosen.min} set={(min) => set(ends(min, chosen.max))} />
         <End label={words.to} hint={told(facet.high)} value={chosen.max} set={(max) => set(ends(chosen.min, max))} />
@@ -143,8 +143,8 @@ export function Chips({ filters, change }: { filters: Filters; change: (filters:
   if (!names.length) return null;
   const told = (name: string) => {
     const wanted = filters[name];
-    if (!wanted || Array.isArray(wanted)) return `${nameIn(name)}: ${valueIn(language, words, name, wanted)}`;
-    return `${nameIn(name)}: ${wanted.min ?? ""} – ${wanted.max ?? ""}`;
+    if (!wanted || Array.isArray(wanted)) return `${columnIn(language, name)}: ${valueIn(language, words, name, wanted)}`;
+    return `${columnIn(language, name)}: ${wanted.min ?? ""} – ${wanted.max ?? ""}`;
   };
   return (
     <ul className="chips">

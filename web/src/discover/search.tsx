@@ -92,7 +92,6 @@ export function Search({ text, search }: Props) {
   const shown = open && titles.length > 0;
   return (
     <form className="search" role="search" onSubmit={submit}>
-      <Icon name="search" />
       <input
         ref={input}
         type="text"
@@ -129,7 +128,8 @@ export function Search({ text, search }: Props) {
         </button>
       )}
       <button type="submit" className="strong">
-        {words.search}
+        <Icon name="search" />
+        <span>{words.search}</span>
       </button>
       <ul id={list} role="listbox" aria-label={words.suggestions} hidden={!shown}>
         {titles.map((title, at) => (

@@ -8,7 +8,7 @@ export function Experiments() {
   const found = useLoaded("experiments", api.experiments);
   const running = found.value?.experiments ?? [];
   return (
-    <section className="panel">
+    <section className="panel wide">
       <h2>{words.experiments}</h2>
       {running.length ? (
         running.map((experiment, at) => (

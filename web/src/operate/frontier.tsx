@@ -9,7 +9,7 @@ const [WIDTH, HEIGHT, LEFT, FOOT, PAD] = [600, 260, 58, 44, 22];
 export function Frontier({ ladder }: { ladder: Ladder }) {
   const { words, language } = useWords();
   return (
-    <section className="panel wide">
+    <section className="panel">
       <h2>{words.frontier}</h2>
       {ladder.rungs.length ? (
         <>

@@ -4,13 +4,14 @@ import { added, countsBy, histogramsBy, quantile, since, sizeOf, type Histogram 
 import type { Look } from "./operate";
 
 const QUESTIONS = ["/recommend", "/search", "/similar", "/trending"];
+const CHIEF = [...QUESTIONS, "/suggest", "/facets", "/events"];
 const WINDOW_MS = 30_000;
 const [WIDTH, HEIGHT, FOOT] = [600, 130, 18];
 const SECONDS = "twofold_request_seconds";
 
 /** How long requests take now: a chart of all questions, and a row for each kind of request. */
 export function Latency({ looks }: { looks: Look[] }) {
-  const { words, language } = useWords();
+  const { words } = useWords();
   const last = looks.at(-1)!;
   const first = looks.find((look) => last.time - look.time <= WINDOW_MS) ?? last;
   const now = histogramsBy(last.samples, SECONDS, "route");
@@ -21,46 +22,67 @@ export function Latency({ looks }: { looks: Look[] }) {
       const recent = since(all, before.get(route));
       const told = sizeOf(recent) ? recent : all;
       const rate = first === last ? 0 : (sizeOf(recent) * 1000) / (last.time - first.time);
-      return { route, rate, all: sizeOf(all), median: quantile(told, 0.5), slow: quantile(told, 0.99) };
+      const [median, slow] = [quantile(told, 0.5), quantile(told, 0.99)];
+      return { route, rate, all: sizeOf(all), median, slow, failed: failed.get(route) ?? 0 };
     })
-    .sort((a, b) => Number(QUESTIONS.includes(b.route)) - Number(QUESTIONS.includes(a.route)) || b.all - a.all);
-  const told = (seconds: number | null) => (seconds === null ? "–" : millisecondsIn(language, seconds * 1000));
+    .sort((a, b) => b.all - a.all);
+  const chief = rows.filter(({ route }) => CHIEF.includes(route));
+  const rest = rows.filter(({ route }) => !CHIEF.includes(route));
   return (
-    <section className="panel wide">
+    <section className="panel">
       <h2>{words.latency}</h2>
       <p className="hint">{words.latencyHint}</p>
       <Chart looks={looks} />
-      {rows.length ? (
-        <div className="scroll" tabIndex={0} role="region" aria-label={words.latency}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">{words.route}</th>
-                <th scope="col">{words.perSecond}</th>
-                <th scope="col">{words.median}</th>
-                <th scope="col">{words.p99}</th>
-                <th scope="col">{words.all}</th>
-                <th scope="col">{words.errors}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map(({ route, rate, all, median, slow }) => (
-                <tr key={route}>
-                  <th scope="row">{route}</th>
-                  <td>{numberIn(language, rate, 1)}</td>
-                  <td>{told(median)}</td>
-                  <td>{told(slow)}</td>
-                  <td>{numberIn(language, all)}</td>
-                  <td>{numberIn(language, failed.get(route) ?? 0)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      ) : (
-        <p>{words.noRequests}</p>
+      {chief.length ? <Rows rows={chief} /> : <p>{words.noRequests}</p>}
+      {rest.length > 0 && (
+        <details>
+          <summary>{words.otherRequests}</summary>
+          <Rows rows={rest} />
+        </details>
       )}
     </section>
+  );
+}
+
+interface Row {
+  route: string;
+  rate: number;
+  all: number;
+  median: number | null;
+  slow: number | null;
+  failed: number;
+}
+
+function Rows({ rows }: { rows: Row[] }) {
+  const { words, language } = useWords();
+  const told = (seconds: number | null) => (seconds === null ? "–" : millisecondsIn(language, seconds * 1000));
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label={words.route}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{words.route}</th>
+            <th scope="col">{words.median}</th>
+            <th scope="col">{words.p99}</th>
+            <th scope="col">{words.perSecond}</th>
+            <th scope="col">{words.all}</th>
+            <th scope="col">{words.errors}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ route, rate, all, median, slow, failed }) => (
+            <tr key={route}>
+              <th scope="row">{route}</th>
+              <td>{told(median)}</td>
+              <td>{told(slow)}</td>
+              <td>{numberIn(language, rate, 1)}</td>
+              <td>{numberIn(language, all)}</td>
+              <td>{numberIn(language, failed)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

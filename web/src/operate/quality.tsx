@@ -5,7 +5,7 @@ import { numberIn } from "../words";
 import { Text } from "./text";
 
 const MAIN = "ndcg@10";
-const COLUMNS = [MAIN, "hr@10", "recall@10", "coverage@10", "novelty@10", "ms a query"];
+const COLUMNS = [MAIN, "hr@10", "coverage@10", "novelty@10", "ms a query"];
 
 /** How good the recipe of the artifact was on held-out data, beside plain systems. */
 export function Quality({ about }: { about: About }) {
