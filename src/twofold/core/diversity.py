@@ -30,7 +30,8 @@ def likeness(items: pl.DataFrame, codes: Codes, vectors: Sequence[Floats] = ()) 
         vectors: what encoders say of these items, float32 [c, d] each.
     """
     views = [_normal(_incidence(items["categories"].gather(codes.astype(np.int64)))), *map(_normal, vectors)]
-    return np.clip(np.mean([view @ view.T for view in views], axis=0), 0.0, 1.0)
+    alike: npt.NDArray[np.float64] = np.clip(np.mean([view @ view.T for view in views], axis=0), 0.0, 1.0)
+    return alike
 
 
 def diversify(alike: npt.NDArray[np.float64], k: int, diversity: float) -> list[int]:
@@ -79,4 +80,5 @@ def _incidence(categories: pl.Series) -> npt.NDArray[np.float64]:
 
 def _normal(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 0)
+    normal: npt.NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 0)
+    return normal

@@ -223,14 +223,19 @@ class Lexical(Retriever):
         return self._suggester.suggest(prefix, k, self._phrasing.forgiven, allowed)
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
-        """Return where a search text matches items: HTML whose only tags are <b>."""
+        """Return where a search text matches items, in their texts or else in their titles: HTML with no tags but <b>."""
         words = self._phrasing.words(text)
         terms = {term for word in words for term in (word.term, *self._phrasing.expansions(word))}
         rows = self._items.select("title", "text")[list(items)]
         found = {}
         for item, (title, body) in zip(items, rows.iter_rows(), strict=True):
-            if body or title:
-                found[item] = snippet(body or title, lambda word: not terms.isdisjoint(self._analyzer.split(word)))
+            told = [
+                snippet(part, lambda word: not terms.isdisjoint(self._analyzer.split(word)))
+                for part in (body, title)
+                if part
+            ]
+            if told:
+                found[item] = next((one for one in told if "<b>" in one), told[0])
         return found
 
     def _search(self, text: str, allowed: npt.NDArray[np.bool_] | None) -> Hits:
