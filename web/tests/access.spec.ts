@@ -5,7 +5,7 @@ const VIEWS: [string, string, ((page: Page) => Promise<unknown>)?][] = [
   ["for you", "#/for-you"],
   ["trending", "#/trending"],
   ["a search", "#/search?text=the"],
-  ["no result", "#/search?text=qqqqqqqqqqq"],
+  ["no result", '#/for-you?filters={"year":{"min":3000}}'],
   ["an error", '#/for-you?filters={"colour":["red"]}'],
   ["who asks", "#/for-you", (page) => page.locator(".person > button").click()],
   [

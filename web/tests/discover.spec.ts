@@ -58,7 +58,7 @@ test("filters by facets, which the address keeps", async ({ page }) => {
   const name = (await choice.locator("span").textContent())!;
   const count = Number(await choice.locator("small").textContent());
   await choice.click();
-  await expect(page.locator(".facets summary")).toContainText(`${count} items match`);
+  await expect(page.locator(".facets summary")).toContainText(`${count} items`);
   await settled(page);
   for (const facts of await page.locator(".facts").allTextContents()) expect(facts).toContain(name);
   await page.reload();

@@ -223,7 +223,7 @@ class Lexical(Retriever):
         return self._suggester.suggest(prefix, k, self._phrasing.forgiven, allowed)
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
-        """Return where a search text matches items, in their texts or else in their titles: HTML with no tags but <b>."""
+        """Return where a search text matches items, in the text or else the title: HTML whose only tags are <b>."""
         words = self._phrasing.words(text)
         terms = {term for word in words for term in (word.term, *self._phrasing.expansions(word))}
         rows = self._items.select("title", "text")[list(items)]

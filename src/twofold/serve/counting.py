@@ -11,7 +11,7 @@ from twofold.core.errors import DataError, nearest
 from twofold.core.ids import Codes, Id
 from twofold.core.pipeline import Pipeline
 from twofold.core.slate import Slate
-from twofold.serve.wire import Catalogue, Column, Count, Counted, Facet, Facets
+from twofold.serve.wire import Catalogue, Column, Count, Counted, Facet, Facets, Kind
 
 __all__ = ["check_columns", "count", "describe_catalogue", "find_users", "shown"]
 
@@ -109,7 +109,7 @@ def _telling(facet: Facet) -> bool:
     return any(value.count > 1 for value in facet.values)
 
 
-def _kind(kind: pl.DataType) -> str:
+def _kind(kind: pl.DataType) -> Kind:
     if kind == pl.Boolean:
         return "flag"
     if kind == pl.String:

@@ -27,6 +27,7 @@ __all__ = [
     "Health",
     "Item",
     "ItemPatch",
+    "Kind",
     "Ladder",
     "Problem",
     "Promote",
@@ -196,11 +197,14 @@ class Served(Struct, frozen=True, kw_only=True):
     """For each pick, the columns that the question wanted to see."""
 
 
+Kind = Literal["text", "number", "flag", "list", "other"]
+
+
 class Column(Struct, frozen=True, kw_only=True):
     """A column of the catalogue."""
 
     name: str
-    kind: Literal["text", "number", "flag", "list", "other"]
+    kind: Kind
 
 
 class Catalogue(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ export function Frontier({ ladder }: { ladder: Ladder }) {
                 <tr>
                   <th scope="col">{words.rung}</th>
                   <th scope="col">{words.quality}</th>
+                  <th scope="col">{words.perText}</th>
                   <th scope="col">{words.perQuestion}</th>
                 </tr>
               </thead>
@@ -32,6 +33,7 @@ export function Frontier({ ladder }: { ladder: Ladder }) {
                       {rung.name === ladder.current && <span className="tag">{words.inUse}</span>}
                     </th>
                     <td>{percentIn(language, rung.quality)}</td>
+                    <td>{millisecondsIn(language, rung.milliseconds)}</td>
                     <td>{millisecondsIn(language, rung.question_milliseconds)}</td>
                   </tr>
                 ))}
@@ -51,15 +53,15 @@ export function Frontier({ ladder }: { ladder: Ladder }) {
 function Plot({ ladder }: { ladder: Ladder }) {
   const { words, language } = useWords();
   const { rungs, current, floor } = ladder;
-  const costs = rungs.map((rung) => rung.question_milliseconds);
+  const costs = rungs.map((rung) => rung.milliseconds);
   // Costs differ by powers; a logarithm gives each rung its room.
   const [low, high] = [Math.log(Math.min(...costs) * 0.8), Math.log(Math.max(...costs) * 1.25)];
   const least = Math.min(floor, ...rungs.map((rung) => rung.quality)) - 0.01;
   const x = (milliseconds: number) =>
     LEFT + ((Math.log(milliseconds) - low) / (high - low || 1)) * (WIDTH - LEFT - PAD);
   const y = (quality: number) => PAD + (1 - (quality - least) / (1.01 - least)) * (HEIGHT - FOOT - PAD);
-  const place = (rung: Rung) => ({ cx: x(rung.question_milliseconds), cy: y(rung.quality) });
-  const line = [...rungs].sort((a, b) => a.question_milliseconds - b.question_milliseconds);
+  const place = (rung: Rung) => ({ cx: x(rung.milliseconds), cy: y(rung.quality) });
+  const line = [...rungs].sort((a, b) => a.milliseconds - b.milliseconds);
   const path = line.map((rung, at) => `${at ? "L" : "M"}${place(rung).cx} ${place(rung).cy}`).join("");
   const ticks = [floor, (1 + floor) / 2, 1];
   return (
@@ -94,8 +96,8 @@ function Plot({ ladder }: { ladder: Ladder }) {
           );
         })}
         {line.map((rung) => (
-          <text key={rung.name} x={x(rung.question_milliseconds)} y={HEIGHT - FOOT + 20} textAnchor="middle">
-            {numberIn(language, rung.question_milliseconds, rung.question_milliseconds < 10 ? 2 : 0)}
+          <text key={rung.name} x={x(rung.milliseconds)} y={HEIGHT - FOOT + 20} textAnchor="middle">
+            {numberIn(language, rung.milliseconds, rung.milliseconds < 10 ? 2 : 0)}
           </text>
         ))}
         <text className="note" x={LEFT} y={HEIGHT - 4}>
