@@ -7,11 +7,12 @@ const HEIGHT = 200;
 
 type Random = () => number;
 
-/** FNV-1a, of 32 bits. */
+/** FNV-1a, of 32 bits, stirred so that its last bits differ too. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash >>> 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 /** Mulberry32. */
@@ -194,13 +195,13 @@ export const Cover = memo(function Cover({ id, title, categories }: Shown) {
   const seed = hashOf(`${id}\n${title}`);
   // Items of one category have like colours, so that a list shows what it is made of.
   const told = categories.length ? categories[seed % categories.length]! : title;
-  const palette = PALETTES[hashOf(told) % PALETTES.length]!;
+  const palette = PALETTES[(hashOf(told) + (seed & 1) * 5) % PALETTES.length]!;
   const pattern = PATTERNS[(seed >>> 8) % PATTERNS.length]!;
   const gradient = `cover-${seed.toString(36)}`;
   return (
     <svg className="cover" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="xMidYMid slice" aria-hidden="true">
       <defs>
-        <linearGradient id={gradient} x1="0" y1="0" x2={seed % 2} y2="1">
+        <linearGradient id={gradient} x1="0" y1="0" x2={(seed >>> 4) & 1} y2="1">
           <stop offset="0" stopColor={palette.from} />
           <stop offset="1" stopColor={palette.to} />
         </linearGradient>

@@ -1,6 +1,7 @@
 import type { Page } from "@playwright/test";
 import { expect, faults, open, test } from "./page";
 
+/** What each view is called, where it is, and what makes it so. The name goes into the address, so that it loads anew. */
 const VIEWS: [string, string, ((page: Page) => Promise<unknown>)?][] = [
   ["for you", "#/for-you"],
   ["trending", "#/trending"],
@@ -44,8 +45,7 @@ for (const scheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme: scheme });
       await page.addInitScript((spoken) => localStorage.setItem("twofold.language", spoken), language);
       for (const [name, hash, act] of VIEWS) {
-        await page.goto("about:blank");
-        await open(page, hash);
+        await open(page, `?${name}${hash}`);
         await act?.(page);
         expect(await faults(page), name).toEqual([]);
       }
@@ -54,12 +54,12 @@ for (const scheme of ["light", "dark"] as const) {
 }
 
 test("everything fits a phone", async ({ page }) => {
+  test.setTimeout(180_000);
   await page.setViewportSize({ width: 360, height: 740 });
   for (const language of ["en", "zh"]) {
     await page.addInitScript((spoken) => localStorage.setItem("twofold.language", spoken), language);
     for (const [name, hash, act] of VIEWS) {
-      await page.goto("about:blank");
-      await open(page, hash);
+      await open(page, `?${name} ${language}${hash}`);
       await act?.(page);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(over, `${name}, ${language}`).toBeLessThanOrEqual(0);

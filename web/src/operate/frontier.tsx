@@ -3,7 +3,7 @@ import { useWords } from "../language";
 import { millisecondsIn, numberIn, percentIn } from "../words";
 import { Text } from "./text";
 
-const [WIDTH, HEIGHT, LEFT, FOOT, PAD] = [600, 260, 58, 44, 22];
+const [WIDTH, HEIGHT, LEFT, FOOT, PAD] = [600, 270, 68, 48, 44];
 
 /** The rungs of the ladder: how much quality each keeps and what a question costs with it, and which one answers. */
 export function Frontier({ ladder }: { ladder: Ladder }) {
@@ -89,21 +89,21 @@ function Plot({ ladder }: { ladder: Ladder }) {
               <circle cx={cx} cy={cy} r={7}>
                 <title>{rung.name}</title>
               </circle>
-              <text x={cx + (right ? -14 : 14)} y={cy + 22} textAnchor={right ? "end" : "start"}>
+              <text x={cx + (right ? 8 : 14)} y={cy + (right ? -18 : 24)} textAnchor={right ? "end" : "start"}>
                 {used ? `${rung.name} – ${words.inUse}` : rung.name}
               </text>
             </g>
           );
         })}
         {line.map((rung) => (
-          <text key={rung.name} x={x(rung.milliseconds)} y={HEIGHT - FOOT + 20} textAnchor="middle">
+          <text key={rung.name} x={x(rung.milliseconds)} y={HEIGHT - FOOT + 18} textAnchor="middle">
             {numberIn(language, rung.milliseconds, rung.milliseconds < 10 ? 2 : 0)}
           </text>
         ))}
         <text className="note" x={LEFT} y={HEIGHT - 4}>
           {words.frontierX}
         </text>
-        <text className="note" x={LEFT} y={12}>
+        <text className="note" x={LEFT} y={16}>
           {words.frontierY}
         </text>
       </svg>
