@@ -81,16 +81,24 @@ def fit(
     artifact: ArtifactPath = DEFAULT_ARTIFACT,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for linear algebra.", min=1)] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure on held-out data too, and keep the figures in the artifact.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read data, clean them, fit a pipeline and write it as an artifact."""
-    from twofold.flows import fit as fit_pipeline  # noqa: PLC0415  the verbs import what they need: --help stays quick
+    from twofold.flows import evaluate as measured  # noqa: PLC0415  the verbs import what they need: --help stays quick
+    from twofold.flows import fit as fit_pipeline  # noqa: PLC0415
 
     chosen = _recipe(recipe)
     dataset = _read(source, items, column, chosen, queries)
+    shelf, older, found = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     with _progress() as progress:
-        pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress)
-    written = pipeline.save(artifact)
+        if measure:
+            table = measured(dataset, chosen, rng=seed, progress=progress, shelf=shelf, older=older)
+            found = {"quality": table.as_dict()}
+        pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress, shelf=shelf, older=older)
+    written = pipeline.save(artifact, description=found)
     if as_json:
         _print_json({"artifact": str(artifact), **{key: written.manifest[key] for key in ("format", "data", "recipe")}})
     else:
