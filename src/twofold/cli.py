@@ -300,7 +300,7 @@ def serve(
         quality_floor=quality_floor,
         interactive_ms=deadline_ms,
     )
-    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}, a page for people; {url}/docs is for programs"))
+    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; for programs see {url}/docs"))
 
 
 @app.command()
