@@ -315,7 +315,7 @@ def serve(
         quality_floor=quality_floor,
         interactive_ms=deadline_ms,
     )
-    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; {url}/docs says what it answers"))
+    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; for programs see {url}/docs"))
 
 
 @app.command()

@@ -80,10 +80,10 @@ export function Discover({ route }: { route: Route }) {
   );
 
   const feel = async (pick: Pick, feeling: Feeling) => {
-    if (!current) return;
     const id = String(pick.item);
-    const said = { like: words.liked, dislike: words.disliked, dismiss: words.dismissed }[feeling];
     const before = felt.feelings.get(id);
+    if (!current || before === feeling) return;
+    const said = { like: words.liked, dislike: words.disliked, dismiss: words.dismissed }[feeling];
     const mark = (kind: Feeling | undefined) => (old: Felt) => {
       const feelings = new Map(old.feelings);
       if (kind) feelings.set(id, kind);

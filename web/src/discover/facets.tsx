@@ -33,7 +33,7 @@ export function Facets({ text, filters, change, version }: Props) {
       <summary>
         <Icon name="filter" />
         <span>{words.filtersOf(count)}</span>
-        <small>{text === undefined ? words.matches(matches) : words.matchWords(matches)}</small>
+        <small>{text === undefined ? words.matches(matches) : words.hits(matches)}</small>
       </summary>
       {facets.map((facet) =>
         facet.low !== null && facet.high !== null ? (
