@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Runtime(ABC):
     """A network that one library runs with a given number of threads; it may be called from several threads."""
 
-    name: ClassVar[Literal["onnxruntime", "openvino", "openvino bfloat16"]]
+    name: ClassVar[str]
 
     def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
         """Open the network in a rung's folder.
@@ -89,7 +89,7 @@ class OpenVino(Runtime):
         MissingExtraError: OpenVINO is not installed.
     """
 
-    name = "openvino"
+    name: ClassVar[str] = "openvino"
     precision: ClassVar[str] = "f32"
     """What is computed in that is not quantised; where it is not said, some machines silently take bfloat16."""
 
