@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export TWOFOLD_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: install demo test lint check clean
+.PHONY: install demo test lint check web check-web clean
 
 $(VENV)/ready: pyproject.toml constraints.txt weights.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,5 +39,15 @@ lint: install
 
 check: lint test
 
+# The page: its source is in web/, what is built from it in src/twofold/serve/page. This needs Node 20.19 or newer.
+web:
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+check-web: install web
+	@test -z "$$(git status --porcelain src/twofold/serve/page)" || \
+		{ echo 'src/twofold/serve/page is not what web/ builds; commit what `make web` made.'; exit 1; }
+	cd web && npm run types
+	$(BIN)/python -m pytest tests/serve/test_browser.py
+
 clean:
-	rm -rf $(VENV) build runs
+	rm -rf $(VENV) build runs web/node_modules web/test-results

@@ -19,6 +19,7 @@ NAMES = {
     "clothing": "clothing",
     "cold-items": "cold_items",
     "compress": "compress",
+    "compress-backends": "compress_backends",
     "compress-parts": "compress_parts",
     "costs": "costs",
     "dense": "dense",

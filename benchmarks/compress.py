@@ -1,43 +1,39 @@
 """Figures of a ladder: a text encoder made small on SciFact and on ml-latest-small, beside sentence-transformers' own.
 
-All choices are made on SciFact's training claims; quality is told on the test claims,
-among so many abstracts, the answers with them, as there is time to encode again for each rung. On
-ml-latest-small there are no judgements, so that quality is how well the teacher's own ranking is kept. Speed is
-measured in turns with the teacher in torch, float32.
+The teacher is all-MiniLM-L6-v2, fine-tuned first on the training claims that choose nothing. All choices are made on
+the other training claims; quality is told on the test claims, among so many abstracts, the answers with them, as there
+is time to encode again for each rung. On ml-latest-small there are no judgements, so that quality is how well the
+teacher's own ranking is kept. Speed is measured in turns with the teacher in torch, float32.
 
-`TWOFOLD_COMPRESS_MINUTES` sets the budget of a ladder, `TWOFOLD_COMPRESS_TEACHER` the teacher's folder (else
-all-MiniLM-L6-v2 as it comes), `TWOFOLD_COMPRESS_CASES` how many claims and abstracts are used of each part.
+`TWOFOLD_COMPRESS_MINUTES` sets the budget of a ladder, `TWOFOLD_COMPRESS_TEACHER` another teacher's folder,
+`TWOFOLD_COMPRESS_CASES` how many claims and abstracts are used of each part.
 """
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from twofold.compress.measure import in_turns
+from benchmarks.scifact import TUNED
 from twofold.core import Ladder, Rung
 from twofold.data import read_data
-from twofold.data.judgements import Judgements, read_scifact
+from twofold.data.judgements import Judgements, dataset_of, read_scifact
 from twofold.data.texts import item_texts
+from twofold.encoders.text.finetune import FineTune
 from twofold.encoders.text.weights import find_model
 from twofold.flows.compress import Compress, Outcome, TextData, TextSubject, compress, text_data
 from twofold.flows.compress.text import Judged, judged_among
-from twofold.flows.compress.weighing import THOROUGH
+from twofold.flows.finetune import finetune_encoder
 
 __all__ = ["run", "scifact_data"]
 
 MINUTES, SEED, CLAIMS, ABSTRACTS, REPORTED = 13.0, 0, 200, 400, 1_000
 FLOOR = 0.5
 """Low, so that the table has every rung; which of them a floor leaves is to be read from it."""
-BACKENDS = {
-    "sentence-transformers, ONNX": {"backend": "onnx"},
-    "sentence-transformers, OpenVINO": {"backend": "openvino"},
-}
 FIGURES = ("kept", "speedup", "rate_gain", "milliseconds", "rate", "rate_two", "bytes", "memory", "p_value")
 
 Progress = Callable[[str], None]
@@ -45,9 +41,30 @@ Progress = Callable[[str], None]
 
 def run(data: Path, progress: Progress) -> dict[str, Any]:
     """Make both ladders and return their figures."""
-    folder = find_model(os.environ.get("TWOFOLD_COMPRESS_TEACHER", "minilm"))
     minutes = float(os.environ.get("TWOFOLD_COMPRESS_MINUTES", MINUTES))
     cases = int(os.environ.get("TWOFOLD_COMPRESS_CASES", "0"))
+    with tempfile.TemporaryDirectory(prefix="twofold-") as made:
+        given = os.environ.get("TWOFOLD_COMPRESS_TEACHER")
+        folder = find_model(given) if given else _teacher(data / "scifact", Path(made), cases, progress)
+        return _ladders(data, folder, minutes, cases, progress)
+
+
+def _teacher(data: Path, folder: Path, cases: int, progress: Progress) -> Path:
+    """Fine-tune MiniLM on the training claims that choose nothing; return its folder."""
+    training = read_scifact(data, split="train")
+    aside = scifact_data(data, cases).parts["choose"].queries
+    learned = [name for name in training.qrels if training.queries[name] not in aside]
+    judged = replace(
+        training,
+        queries={name: training.queries[name] for name in learned},
+        qrels={name: training.qrels[name] for name in learned},
+    )
+    progress(f"fine-tuning on {len(learned)} claims: {TUNED}")
+    finetune_encoder(dataset_of(training.documents, judged), folder, FineTune(**TUNED), rng=SEED)
+    return folder
+
+
+def _ladders(data: Path, folder: Path, minutes: float, cases: int, progress: Progress) -> dict[str, Any]:
     subjects = {
         "scifact": TextSubject(folder, scifact_data(data / "scifact", cases), name="on SciFact"),
         "ml-latest-small": TextSubject(
@@ -66,8 +83,6 @@ def run(data: Path, progress: Progress) -> dict[str, Any]:
                 for verdict in outcome.verdicts
                 if verdict.refused and verdict.rung.kept is not None
             ]
-            if name == "scifact":
-                rows += list(_backends(subject, outcome, progress))
             card[name] = {
                 **outcome.ladder.protocol,
                 "seconds": round(outcome.seconds),
@@ -139,25 +154,3 @@ def _gains(judged: Judgements, count: int) -> dict[str, dict[int, float]]:
     if len(names) > count:
         names = [names[row] for row in np.sort(np.random.default_rng(SEED).permutation(len(names))[:count])]
     return {name: found[name] for name in names}
-
-
-def _backends(subject: TextSubject, outcome: Outcome, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Time sentence-transformers' own runtimes in turns with the teacher, where they are installed."""
-    import torch  # noqa: PLC0415
-
-    source = outcome.folder / "bodies" / "teacher"
-    one, many = subject.feeds("one", source)[0], subject.feeds("many", source)[0]
-    for name, options in BACKENDS.items():
-        try:
-            peer = import_module("sentence_transformers").SentenceTransformer(
-                str(subject.folder), local_files_only=True, **options
-            )
-        except Exception as error:  # it needs further packages, and raises what these raise
-            progress(f"{name} is left out: {' '.join(str(error).split())[:160]}")
-            continue
-        for feed, metric, rounds, threads in ((one, "speedup", THOROUGH.one, 0), (many, "rate_gain", THOROUGH.many, 1)):
-            teacher = subject.teacher(threads or torch.get_num_threads())
-            given = {key: torch.from_numpy(value) for key, value in feed.items()}
-            calls = {"teacher": lambda t=teacher, f=feed: t(f), name: lambda p=peer, g=given: p(dict(g))}
-            found = in_turns(calls, replace(rounds, seconds=rounds.seconds / 2))
-            yield {"system": name, "metric": metric, "value": found[name].ratio(found["teacher"])}

@@ -38,6 +38,8 @@ PAST = 64
 NEVER = -1e9
 BITS: Mapping[str, dict[str, Any]] = {
     "int8": {"bits": 8, "block": 32, "symmetric": False},
+    "int8, groups of 64": {"bits": 8, "block": 64, "symmetric": True},
+    "int8, groups of 128": {"bits": 8, "block": 128, "symmetric": True},
     "int4, groups of 32": {"bits": 4, "block": 32, "symmetric": False},
     "int4, groups of 128": {"bits": 4, "block": 128, "symmetric": True},
 }

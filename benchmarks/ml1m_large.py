@@ -1,4 +1,4 @@
-"""MovieLens 1M, leave one out, with two larger networks: what an hour and more of training brings."""
+"""MovieLens 1M, leave one out, with a larger network."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from twofold.cli import main
-from twofold.core import Pipeline
+from twofold.core import Artifact, Pipeline
 from twofold.data import Simulation, simulate
 from twofold.flows import default_recipe, fit
 
@@ -55,6 +55,13 @@ def test_a_newcomer_goes_from_a_log_to_recommendations(run: Run, log: Path, tmp_
     code, out, _ = run("recommend", str(user), "-a", tmp_path / "artifact", "-k", "4")
     assert code == 0
     assert "why" in out
+
+
+def test_fit_keeps_what_it_measured(run: Run, log: Path, tmp_path: Path) -> None:
+    assert run("fit", log, "--artifact", tmp_path / "artifact", "--measure")[0] == 0
+    quality = Artifact.open(tmp_path / "artifact").manifest["quality"]
+    assert quality["protocol"]["split"] == "global-time"
+    assert {"default (fused)", "ease", "popular, last week"} <= {row["system"] for row in quality["rows"]}
 
 
 def test_evaluate_prints_a_table_and_writes_a_report(run: Run, log: Path, tmp_path: Path) -> None:

@@ -95,6 +95,13 @@ def test_verbs_and_options_within_sentences_exist(page):
         assert {word for word in words if word.startswith("-")} <= options, f"{page.name}: {command}"
 
 
+def test_every_verb_has_its_part_of_the_reference():
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    headings = " ".join(re.findall(r"^## (.+)$", text, re.MULTILINE))
+    for name in typer.main.get_command(app).commands:
+        assert f"`twofold {name}" in headings, f"cli.md says nothing of {name}"
+
+
 @pytest.mark.parametrize("name", RUN)
 def test_python_in_the_docs_runs(name, folder, monkeypatch):
     monkeypatch.chdir(folder)

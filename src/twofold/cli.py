@@ -81,16 +81,24 @@ def fit(
     artifact: ArtifactPath = DEFAULT_ARTIFACT,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for linear algebra.", min=1)] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure on held-out data too, and keep the figures in the artifact.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read data, clean them, fit a pipeline and write it as an artifact."""
-    from twofold.flows import fit as fit_pipeline  # noqa: PLC0415  the verbs import what they need: --help stays quick
+    from twofold.flows import evaluate as measured  # noqa: PLC0415  the verbs import what they need: --help stays quick
+    from twofold.flows import fit as fit_pipeline  # noqa: PLC0415
 
     chosen = _recipe(recipe)
     dataset = _read(source, items, column, chosen, queries)
+    shelf, older, found = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     with _progress() as progress:
-        pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress)
-    written = pipeline.save(artifact)
+        if measure:
+            table = measured(dataset, chosen, rng=seed, progress=progress, shelf=shelf, older=older)
+            found = {"quality": table.as_dict()}
+        pipeline = fit_pipeline(dataset, chosen, rng=seed, threads=threads, progress=progress, shelf=shelf, older=older)
+    written = pipeline.save(artifact, description=found)
     if as_json:
         _print_json({"artifact": str(artifact), **{key: written.manifest[key] for key in ("format", "data", "recipe")}})
     else:
@@ -193,7 +201,7 @@ def compress(
     model: Annotated[
         str,
         typer.Argument(
-            help="A text encoder: a folder or a short name as minilm. With --artifact, the name of a text encoder, "
+            help="A text encoder: a folder or a short name as minilm. With --artifact, the name of an encoder, "
             "a sequential model or a cross-encoder in its recipe."
         ),
     ],
@@ -234,6 +242,21 @@ def compress(
         sys.stdout.write((folder / "ladder.json").read_text(encoding="utf-8"))
     else:
         _print_ladder(outcome)
+
+
+@app.command()
+def adopt(
+    artifact: Annotated[Path, typer.Argument(help="A fitted pipeline.")],
+    stage: Annotated[str, typer.Argument(help="A sequential model, cross-encoder or image encoder in its recipe.")],
+    rung: Annotated[str, typer.Argument(help="The name of a rung of its ladder.")],
+    target: Annotated[Path, typer.Argument(help="Where the new artifact goes.")],
+    ladder: Annotated[Path, typer.Option(help="What `compress` made of the stage.")] = Path("runs/ladder"),
+) -> None:
+    """Put a rung of a ladder in the place of a stage's network, in a new artifact."""
+    from twofold.flows.compress import adopt_rung  # noqa: PLC0415
+
+    adopt_rung(artifact, stage, ladder, rung, target)
+    out.print(f"{stage} is {rung} in {target}", markup=False)
 
 
 @app.command()
@@ -292,7 +315,7 @@ def serve(
         quality_floor=quality_floor,
         interactive_ms=deadline_ms,
     )
-    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; {url}/docs says what it answers"))
+    run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; for programs see {url}/docs"))
 
 
 @app.command()

@@ -63,3 +63,19 @@ def test_learning_from_claims_helps_the_search_for_claims() -> None:
     assert found["hybrid, adapted, earlier claims added", "ndcg@10"] >= 0.78
     unseen = "ndcg@10, abstract unseen"
     assert found["hybrid, fine-tuned", unseen] > found["hybrid", unseen]
+
+
+def test_vectors_in_fewer_bytes_find_what_exact_search_finds() -> None:
+    found = figures("compress-parts")
+    for data in ("scifact", "ml-latest-small"):
+        assert found[f"{data}: int8", "recall@10 rescored 20"] >= 0.995
+        assert found[f"{data}: int8", "times as small"] > 3.9
+        assert found[f"{data}: binary", "recall@10 rescored 200"] >= 0.97
+        assert found[f"{data}: binary", "times as small"] > 31
+
+
+def test_a_decoder_in_int8_is_twice_as_fast_and_says_the_same() -> None:
+    found = figures("compress-parts")
+    assert found["int8", "perplexity ratio"] <= 1.02
+    assert found["int8", "speedup"] >= 2
+    assert found["int4, groups of 32", "perplexity ratio"] > 1.02  # why it is no default

@@ -38,6 +38,16 @@ def test_what_is_written_is_read(artifact: Path) -> None:
     }
 
 
+def test_a_manifest_is_read_without_its_files(artifact: Path) -> None:
+    (artifact / "part" / "weights.npy").unlink()
+    assert Artifact.open(artifact, check=False).manifest["recipe"]["name"] == "Büro"
+    with pytest.raises(ArtifactError, match="is missing"):
+        Artifact.open(artifact)
+    (artifact / "manifest.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="damaged"):
+        Artifact.open(artifact, check=False)
+
+
 def test_the_writer_returns_what_a_reader_finds(tmp_path: Path) -> None:
     written = Artifact.write(tmp_path / "model", build, {"sizes": (1, 2)})
     assert written == Artifact.open(tmp_path / "model")

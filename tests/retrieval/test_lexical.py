@@ -260,6 +260,8 @@ def test_facets_count_all_that_match(catalogue):
     assert stage.facets("fox", "year") == {1990: 2, 2000: 1}
     assert stage.facets("fox", "categories", np.array([False, True, True, True])) == {"b": 1}
     assert stage.facets("...", "categories") == {}
+    assert stage.matching("fox").tolist() == [0, 1, 3]
+    assert stage.matching("...").tolist() == []
     with pytest.raises(DataError, match="did you mean 'categories'"):
         stage.facets("fox", "category")
 
@@ -272,6 +274,13 @@ def test_snippets(catalogue):
     }
     assert stage.snippets("ow", [1]) == {1: "<b>Owl</b>"}
     assert stage.snippets("...", [1]) == {1: "Owl"}
+
+
+def test_snippets_are_of_the_title_where_the_text_holds_no_hit(catalogue):
+    stage = Lexical().fit(catalogue(["Foxes & owls", "Owls"], ["They sleep.", "They hunt foxes."]))
+    assert stage.snippets("owl", [0, 1]) == {0: "Foxes &amp; <b>owls</b>", 1: "<b>Owls</b>"}
+    assert stage.snippets("fox", [0, 1]) == {0: "<b>Foxes</b> &amp; owls", 1: "They hunt <b>foxes</b>."}
+    assert stage.snippets("cat", [0]) == {0: "They sleep."}
 
 
 def test_saved_and_read_in_another_process_from_a_read_only_folder(catalogue, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,14 +74,21 @@ def write_ladder(folder: Path, words: Sequence[str], *, seed: int) -> Ladder:
     return Ladder(rungs=rungs).write(folder)
 
 
-def searching(dataset: Dataset, folder: Path) -> Pipeline:
-    """Return a fitted pipeline that searches by the encoder in a folder."""
+def searching(dataset: Dataset, folder: Path, beside: Recipe | None = None) -> Pipeline:
+    """Return a fitted pipeline that searches by the encoder in a folder, beside what another recipe searches by."""
     recipe = Recipe(
         name="words",
         encode={"words": {"kind": "text-encoder"}},
         retrieve={"near": {"kind": "dense", "encoder": "words"}, "popular": {"kind": "popularity"}},
         evidence=Weights(text={"near": 1.0}, items={"near": 1.0}, history={"near": 1.0}, nothing={"popular": 1.0}),
     )
+    if beside is not None:
+        recipe = replace(
+            beside,
+            encode=recipe.encode,
+            retrieve={**recipe.retrieve, **beside.retrieve},
+            evidence=replace(beside.evidence, text={**beside.evidence.text, "near": 0.1}),
+        )
     prompts = {"prompts": {"query": "", "document": ""}}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     encoder = TextEncoder(TextEncoderConfig())

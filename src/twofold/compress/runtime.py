@@ -9,14 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from twofold.core.errors import ArtifactError, ConfigError, MissingExtraError, nearest
 from twofold.core.scores import Floats
+from twofold.core.session import open_session
 from twofold.core.threads import available_threads
 
 __all__ = [
@@ -36,6 +36,7 @@ GRAPH = Path("onnx") / "model.onnx"
 """Where the graph lies in a rung's folder."""
 OPENVINO = Path("openvino") / "openvino_model.xml"
 """Where a graph in OpenVINO's own format lies, if there is one; sentence-transformers looks for it there, too."""
+CPUINFO = Path("/proc/cpuinfo")
 SHAPES = 32
 """Shapes of input for which OpenVINO keeps what it has prepared; its own default, thousands, grows without end."""
 
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 class Runtime(ABC):
     """A network that one library runs with a given number of threads; it may be called from several threads."""
 
-    name: ClassVar[Literal["onnxruntime", "openvino"]]
+    name: ClassVar[str]
 
     def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
         """Open the network in a rung's folder.
@@ -66,25 +67,13 @@ class Runtime(ABC):
 
 
 class OnnxRuntime(Runtime):
-    """onnxruntime on the CPU.
-
-    It returns memory after each call: no arena, which keeps what the largest batch ever took, and no plan of
-    memory for each shape that came.
-    """
+    """onnxruntime on the CPU, see `open_session`."""
 
     name = "onnxruntime"
 
     def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
         super().__init__(folder, output=output, threads=threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many classes of its own
-            raise _unreadable(folder, self.name, error) from error
+        self._session = open_session(folder / GRAPH, f"the network in {folder}", threads=self.threads)
         self._inputs = [given.name for given in self._session.get_inputs()]
         _check_output(output, [given.name for given in self._session.get_outputs()], folder)
 
@@ -100,7 +89,9 @@ class OpenVino(Runtime):
         MissingExtraError: OpenVINO is not installed.
     """
 
-    name = "openvino"
+    name: ClassVar[str] = "openvino"
+    precision: ClassVar[str] = "f32"
+    """What is computed in that is not quantised; where it is not said, some machines silently take bfloat16."""
 
     def __init__(self, folder: Path, *, output: str, threads: int = 0) -> None:
         super().__init__(folder, output=output, threads=threads)
@@ -110,7 +101,7 @@ class OpenVino(Runtime):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
-            "INFERENCE_PRECISION_HINT": "f32",  # else some machines silently compute in bfloat16
+            "INFERENCE_PRECISION_HINT": self.precision,
             "CPU_RUNTIME_CACHE_CAPACITY": str(SHAPES),
         }
         file = folder / (OPENVINO if (folder / OPENVINO).is_file() else GRAPH)
@@ -136,12 +127,33 @@ class OpenVino(Runtime):
         return np.array(request.get_tensor(self.output).data)
 
 
-RUNTIMES: dict[str, type[Runtime]] = {kind.name: cast(type[Runtime], kind) for kind in (OnnxRuntime, OpenVino)}
+class OpenVinoBfloat16(OpenVino):
+    """OpenVINO in bfloat16 where float32 was: three decimal digits, and several times as fast where a CPU has AMX.
+
+    A CPU without such instructions computes in float32.
+    """
+
+    name = "openvino bfloat16"
+    precision = "bf16"
 
 
-def runtimes() -> tuple[str, ...]:
-    """Return the names of the runtimes that are installed; onnxruntime always is."""
-    return tuple(name for name in RUNTIMES if name != "openvino" or find_spec("openvino") is not None)
+KINDS = (OnnxRuntime, OpenVino, OpenVinoBfloat16)
+RUNTIMES: dict[str, type[Runtime]] = {kind.name: cast(type[Runtime], kind) for kind in KINDS}
+
+
+def runtimes(flags: Path = CPUINFO) -> tuple[str, ...]:
+    """Return the names of the runtimes that are of use here; onnxruntime always is.
+
+    Args:
+        flags: says what instructions the CPU has, as `/proc/cpuinfo` does.
+    """
+    if find_spec("openvino") is None:
+        return ("onnxruntime",)
+    try:
+        native = "_bf16" in flags.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        native = False
+    return tuple(name for name in RUNTIMES if native or name != OpenVinoBfloat16.name)
 
 
 def open_runtime(folder: Path, name: str, *, output: str, threads: int = 0) -> Runtime:
@@ -190,4 +202,4 @@ def _check_output(output: str, names: list[str], folder: Path) -> None:
 
 def _unreadable(folder: Path, name: str, error: Exception) -> ArtifactError:
     reason = " ".join(str(error).split())[:300]
-    return ArtifactError(f"{folder} holds no network that {name} can run ({reason}); make it again.")
+    return ArtifactError(f"the network in {folder} cannot be run by {name} ({reason}); make it again.")

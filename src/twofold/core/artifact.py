@@ -79,13 +79,19 @@ class Artifact:
         return cls(folder=path, manifest=manifest)
 
     @classmethod
-    def open(cls, path: Path) -> "Artifact":
+    def open(cls, path: Path, *, check: bool = True) -> "Artifact":
         """Open an artifact and check every file against the manifest.
+
+        Args:
+            path: the artifact's folder.
+            check: whether its files are read; without that, only the manifest is.
 
         Raises:
             ArtifactError: it is missing, of another format, or a file is missing, truncated or altered.
         """
         manifest = _read_manifest(path)
+        if not check:
+            return cls(folder=path, manifest=manifest)
         files: dict[str, dict[str, Any]] = manifest["files"]
         present = {str(file.relative_to(path)): file for file in _files(path)}
         for name, file in present.items():

@@ -12,7 +12,19 @@ from twofold.core.ids import Id
 
 __all__ = ["Event", "Kind"]
 
-Kind = Literal["impression", "click", "rating", "purchase", "dislike", "item", "item-removed", "user", "user-removed"]
+Kind = Literal[
+    "impression",
+    "click",
+    "rating",
+    "purchase",
+    "like",
+    "dislike",
+    "dismiss",
+    "item",
+    "item-removed",
+    "user",
+    "user-removed",
+]
 LATEST = 8_640_000_000_000_000
 """The last millisecond that clocks of browsers know, so that no time overflows."""
 
@@ -27,7 +39,8 @@ class Event:
     """
 
     kind: Kind
-    """`item` says that the item was added or changed, `user` the same of a user."""
+    """`dismiss` says that the item is not wanted again, and nothing of taste; `item` that the item was added or
+    changed, `user` the same of a user."""
     item: Id | None = None
     """What it happened to; none where it is about a user alone."""
     user: Id | None = None

@@ -57,7 +57,7 @@ class Rung:
     memory: int | None = None
     """Resident bytes that a fresh process has more after opening and running it than before."""
     runtime: str = "onnxruntime"
-    """What runs it fastest on this machine: `onnxruntime` or `openvino`."""
+    """What runs it fastest on this machine: `onnxruntime`, `openvino` or `openvino bfloat16`."""
     folder: str = ""
     """Where its files are, seen from `ladder.json`."""
     files: dict[str, str] = field(default_factory=dict)

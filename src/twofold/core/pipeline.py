@@ -17,6 +17,7 @@ import polars as pl
 from twofold.core.artifact import Artifact
 from twofold.core.config import table
 from twofold.core.dataset import Dataset
+from twofold.core.diversity import depth, diversify, likeness
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.history import Histories
 from twofold.core.ids import Codes, Id
@@ -186,10 +187,11 @@ class Pipeline:
         started = time.perf_counter()
         batch = self.understand(queries)
         understood = time.perf_counter()
-        found = self.rank(batch, max(query.k for query in queries))
+        found = self.rank(batch, max(depth(query.k, query.diversity) for query in queries))
         ranked = time.perf_counter()
         picks = [
-            self._picks(query, batch.take([row]), found.take([row]).head(query.k)) for row, query in enumerate(queries)
+            self._picks(query, batch.take([row]), self._arranged(query, found.take([row])))
+            for row, query in enumerate(queries)
         ]
         spent = {
             "understand": (understood - started) * 1000,
@@ -255,6 +257,16 @@ class Pipeline:
         wanted = k + found.items.shape[1]
         popular = self.fuser.fuse(*self.opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
         return found.then(popular).head(k)
+
+    def _arranged(self, query: Query, found: Candidates) -> Candidates:
+        """Return the k best of one query's ranking, or those that are good and differ."""
+        if not query.diversity:
+            return found.head(query.k)
+        items = found.items[0, : depth(query.k, query.diversity)]
+        items = items[items >= 0]
+        vectors = [encoder.vectors[items] for encoder in self.encoders.values()]
+        chosen = diversify(likeness(self.dataset.items, items, vectors), query.k, query.diversity)
+        return found.columns(chosen)
 
     def opinions(self, batch: Batch, evidence: Evidence) -> tuple[dict[str, Scores], dict[str, float]]:
         """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`.

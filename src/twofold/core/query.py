@@ -26,7 +26,7 @@ class Query:
     """What is asked. Any mixture of evidence is allowed; no evidence at all asks for what is trending.
 
     Raises:
-        QueryError: `k`, the length of `text` or the size of `image` is out of bounds.
+        QueryError: `k`, `diversity`, the length of `text` or the size of `image` is out of bounds.
     """
 
     text: str | None = None
@@ -47,6 +47,8 @@ class Query:
     """Items that must not appear."""
     repeat: bool = False
     """Whether items that the user has seen may appear, in a search too."""
+    diversity: float = 0.0
+    """From 0, the best items whatever they are, to 1, items that are as little alike as can be; see `diversify`."""
     deadline_ms: float | None = None
     """By when an answer is wanted, in milliseconds from now."""
     priority: Literal["interactive", "standard", "batch"] = "standard"
@@ -54,6 +56,8 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MOST_RESULTS:
             raise QueryError(f"k is {self.k}; ask for 1 to {MOST_RESULTS:,} results.")
+        if not 0 <= self.diversity <= 1:
+            raise QueryError(f"diversity is {self.diversity}; give a number from 0 to 1.")
         if self.image is not None and len(self.image) > LARGEST_IMAGE:
             raise QueryError(f"the image has {len(self.image):,} bytes; give at most {LARGEST_IMAGE:,}.")
         if self.text is not None and len(self.text) > LONGEST_TEXT:

@@ -50,6 +50,10 @@ class Candidates:
         """Return the k best."""
         return self._map(lambda array: array[:, :k])
 
+    def columns(self, places: Sequence[int] | npt.NDArray[np.integer]) -> "Candidates":
+        """Return the items at the given places of all rankings, in the given order."""
+        return self._map(lambda array: array[:, np.asarray(places, np.int64)])
+
     def take(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> "Candidates":
         """Return the rankings of the given queries, in the given order."""
         return self._map(lambda array: array[np.asarray(rows, np.int64)])

@@ -41,6 +41,7 @@ EVENT_VALUES: dict[str, float] = {
     "booking": 1.0,
     "removefromcart": -0.3,
     "skip": -0.3,
+    "dismiss": 0.0,
     "hide": -1.0,
     "dislike": -1.0,
     "return": -1.0,

@@ -198,6 +198,10 @@ class MediaEncoder(Encoder):
         self.vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         self.report = MediaReport.load(folder)
 
+    def decoded(self, items: pl.DataFrame) -> Iterator[tuple[int, Any]]:
+        """Yield the row and the decoded file of each item that has one that can be read."""
+        return self._media().read(items, self.decode)
+
     def _media(self) -> Media:
         return Media(self.config.column, self.config.folder)
 

@@ -7,11 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
-from twofold.core.threads import available_threads
+from twofold.core.session import open_session
 
 __all__ = ["Graph", "batches", "unit"]
 
@@ -28,14 +27,8 @@ class Graph:
     """
 
     def __init__(self, content: bytes, threads: int = 0) -> None:
-        self._content = content
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or available_threads()
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many classes of its own
-            raise ArtifactError(f"a network cannot be read ({error}); fit the pipeline again.") from error
+        self.content = content
+        self._session = open_session(content, "a network", threads=threads)
 
     @property
     def width(self) -> int:
@@ -55,7 +48,7 @@ class Graph:
 
     def save(self, path: Path) -> None:
         """Write the ONNX file."""
-        path.write_bytes(self._content)
+        path.write_bytes(self.content)
 
     @classmethod
     def load(cls, path: Path, threads: int = 0) -> Self:

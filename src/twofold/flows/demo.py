@@ -65,7 +65,7 @@ def run_demo(data: Path | None, folder: Path, *, say: Callable[[str], None], pro
         recipe = default_recipe()
         table = evaluate(dataset, recipe, progress=progress)
     pipeline = fit(dataset, recipe, progress=progress, shelf=shelf, older=older)
-    pipeline.save(folder / "artifact")
+    pipeline.save(folder / "artifact", description={"quality": table.as_dict()})
     slates = ask(pipeline)
     report = folder / "report.html"
     write_report(

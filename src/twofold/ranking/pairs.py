@@ -6,12 +6,11 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
-from twofold.core.threads import available_threads
+from twofold.core.session import open_session
 
 __all__ = ["PairScorer", "PairTokens", "Tokens"]
 
@@ -82,14 +81,8 @@ class PairScorer:
     """
 
     def __init__(self, graph: bytes, tokens: PairTokens, *, threads: int = 0, batch_size: int = 32) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or available_threads()
-        options.log_severity_level = 3
         self._graph, self._tokens, self._batch_size = graph, tokens, batch_size
-        try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many classes of its own
-            raise ArtifactError(f"a cross-encoder cannot be read ({error}); fit the pipeline again.") from error
+        self._session = open_session(graph, "a cross-encoder", threads=threads)
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> Floats:
         """Return the logit of each pair, float32 [b]."""

@@ -191,6 +191,11 @@ class Lexical(Retriever):
             amounts[at] = [self._likeness.shared(seed, item) for item in items.tolist()]
         return amounts
 
+    def matching(self, text: str) -> Codes:
+        """Return all items that match a text, rising; similar words count only where a word is unknown."""
+        query = self._phrasing.query(self._phrasing.words(text))
+        return np.empty(0, np.int32) if query is None else np.sort(self._index.matching(query))
+
     def facets(self, text: str | None, column: str, allowed: npt.NDArray[np.bool_] | None = None) -> dict[object, int]:
         """Return how many items that match a text have each value of a column, the most frequent first.
 
@@ -204,10 +209,7 @@ class Lexical(Retriever):
         """
         if column not in self._items.columns:
             raise DataError(f"no item has a column {column!r} to count; {nearest(column, self._items.columns)}")
-        codes = np.arange(len(self._items), dtype=np.int32)
-        if text is not None:
-            query = self._phrasing.query(self._phrasing.words(text))
-            codes = codes[:0] if query is None else np.sort(self._index.matching(query))
+        codes = np.arange(len(self._items), dtype=np.int32) if text is None else self.matching(text)
         if allowed is not None:
             codes = codes[allowed[codes]]
         values = self._items[column].gather(codes.astype(np.int64))
@@ -221,14 +223,19 @@ class Lexical(Retriever):
         return self._suggester.suggest(prefix, k, self._phrasing.forgiven, allowed)
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
-        """Return where a search text matches items: HTML whose only tags are <b>."""
+        """Return where a search text matches items, in the text or else the title: HTML whose only tags are <b>."""
         words = self._phrasing.words(text)
         terms = {term for word in words for term in (word.term, *self._phrasing.expansions(word))}
         rows = self._items.select("title", "text")[list(items)]
         found = {}
         for item, (title, body) in zip(items, rows.iter_rows(), strict=True):
-            if body or title:
-                found[item] = snippet(body or title, lambda word: not terms.isdisjoint(self._analyzer.split(word)))
+            told = [
+                snippet(part, lambda word: not terms.isdisjoint(self._analyzer.split(word)))
+                for part in (body, title)
+                if part
+            ]
+            if told:
+                found[item] = next((one for one in told if "<b>" in one), told[0])
         return found
 
     def _search(self, text: str, allowed: npt.NDArray[np.bool_] | None) -> Hits:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.events import EventStore
 from twofold.serve.access import admit
+from twofold.serve.bundle import Asset, answer_asset, read_bundle
 from twofold.serve.description import describe, page
 from twofold.serve.operations import OPERATIONS, Operation
 from twofold.serve.problems import Refusal, answer_problem
@@ -65,6 +66,7 @@ def create_app(settings: Settings, store: EventStore | None = None) -> Starlette
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
         Route("/docs", _docs, methods=["GET"]),
+        *(Route(path, _asset(asset), methods=["GET"]) for path, asset in read_bundle().items()),
     ]
     middleware = [Middleware(_Secured)]
     if settings.origins:
@@ -153,8 +155,21 @@ async def _docs(_: Request) -> Response:
     return Response(page(), media_type="text/html; charset=utf-8")
 
 
+def _asset(asset: Asset) -> Endpoint:
+    """Return what answers requests for a file of the page, which are open as the description is."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            admit(request.app.state.server, request, None)
+        except Refusal as error:
+            return answer_problem(request, error)
+        return answer_asset(request, asset)
+
+    return answer
+
+
 class _Secured:
-    """Puts the headers that browsers heed on every answer."""
+    """Puts the headers that browsers heed on every answer that does not say otherwise."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -162,7 +177,9 @@ class _Secured:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS]
+                own = {name for name, _ in message["headers"]}
+                more = [header for header in HEADERS if header[0] not in own]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         await self.app(scope, receive, secured if scope["type"] == "http" else send)

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from twofold.core.query import Query
 from twofold.core.slate import Slate
@@ -32,6 +33,8 @@ class Answering:
     """The encoders of search texts."""
     ladder: Rungs | None = None
     """The one of them that has several rungs."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """The artifact's manifest."""
 
 
 @dataclass(slots=True)

@@ -12,10 +12,12 @@ from twofold.core.ids import Id
 from twofold.core.query import Query
 from twofold.core.scores import Mask
 from twofold.serve import wire
+from twofold.serve.counting import check_columns, count, describe_catalogue, find_users, shown
 from twofold.serve.explaining import explain
 from twofold.serve.hearing import heard
 from twofold.serve.keys import Role
 from twofold.serve.live import item_rows
+from twofold.serve.operating import about_artifact, list_artifacts, promote_artifact, roll_back
 from twofold.serve.problems import Refusal
 from twofold.serve.server import Server
 
@@ -81,6 +83,41 @@ async def suggest(server: Server, _: Request, ask: wire.Suggest) -> wire.Suggest
     if not stages:
         return wire.Suggestions(titles=[])
     return wire.Suggestions(titles=await asyncio.to_thread(stages[0].suggest, ask.text, ask.k, pipeline.available))
+
+
+async def facets(server: Server, _: Request, ask: wire.Count) -> wire.Facets:
+    """Count what items that match are like, for filters."""
+    return await asyncio.to_thread(count, server.live.pipeline, ask)
+
+
+async def catalogue(server: Server, _: Request, __: None) -> wire.Catalogue:
+    """Say what is known of items, by column."""
+    return describe_catalogue(server.live.pipeline.dataset)
+
+
+async def users(server: Server, _: Request, ask: wire.FindUsers) -> wire.Users:
+    """Find users by the beginning of their ids."""
+    return wire.Users(users=await asyncio.to_thread(find_users, server.live.pipeline.dataset, ask.text, ask.k))
+
+
+async def artifact(server: Server, _: Request, __: None) -> wire.About:
+    """Say how the artifact that answers was made, and how good it is."""
+    return about_artifact(server.answering)
+
+
+async def artifacts(server: Server, _: Request, __: None) -> wire.Candidates:
+    """List the artifacts that could answer."""
+    return await asyncio.to_thread(list_artifacts, server.settings.artifact)
+
+
+async def promote(server: Server, _: Request, ask: wire.Promote) -> wire.Promoted:
+    """Let another artifact answer, in all workers and without a failed request."""
+    return await asyncio.to_thread(promote_artifact, server.settings.artifact, ask.folder)
+
+
+async def rollback(server: Server, _: Request, ask: wire.Rollback) -> wire.Promoted:
+    """Let the artifact before answer again."""
+    return await asyncio.to_thread(roll_back, server.settings.artifact, ask.artifact)
 
 
 async def explain_item(server: Server, _: Request, ask: wire.Explain) -> wire.Explanation:
@@ -166,8 +203,11 @@ async def experiments(_: Server, __: Request, ___: None) -> wire.Experiments:
 
 
 async def _served(server: Server, request: Request, ask: wire.Asked, more: Mapping[str, Any]) -> wire.Served:
+    if ask.show:
+        check_columns(server.live.pipeline.dataset, ask.show)
     query = Query(
         k=ask.k,
+        diversity=ask.diversity,
         filters=ask.filters,
         exclude=ask.exclude,
         priority=ask.priority,
@@ -177,7 +217,8 @@ async def _served(server: Server, request: Request, ask: wire.Asked, more: Mappi
     asked = server.ask(query)
     # Only what has to wait can be dropped in time, and only then is it worth listening for a caller that hangs up.
     slate = await (heard(request, asked) if server.questions.busy else asked)
-    return wire.Served(slate=slate, artifact=server.live.name)
+    live = server.live
+    return wire.Served(slate=slate, artifact=live.name, attributes=shown(live.pipeline.dataset, slate, ask.show))
 
 
 async def _recorded(server: Server, event: Event) -> wire.Accepted:
@@ -216,6 +257,8 @@ OPERATIONS = (
     Operation(
         name="suggest", method="GET", path="/suggest", handler=suggest, asks=wire.Suggest, answer=wire.Suggestions
     ),
+    Operation(name="facets", method="POST", path="/facets", handler=facets, asks=wire.Count, answer=wire.Facets),
+    Operation(name="catalogue", method="GET", path="/catalogue", handler=catalogue, answer=wire.Catalogue),
     Operation(
         name="explain", method="POST", path="/explain", handler=explain_item, asks=wire.Explain, answer=wire.Explanation
     ),
@@ -255,6 +298,15 @@ OPERATIONS = (
         role="admin",
         answer=wire.Accepted,
     ),
+    Operation(
+        name="find_users",
+        method="GET",
+        path="/users",
+        handler=users,
+        role="admin",
+        asks=wire.FindUsers,
+        answer=wire.Users,
+    ),
     Operation(name="show_user", method="GET", path="/users/{id}", handler=show_user, role="admin", answer=wire.User),
     Operation(
         name="put_user",
@@ -276,5 +328,27 @@ OPERATIONS = (
     Operation(name="health", method="GET", path="/health", handler=health, role=None, answer=wire.Health),
     Operation(name="ready", method="GET", path="/ready", handler=ready, role=None, answer=wire.Health),
     Operation(name="ladder", method="GET", path="/ladder", handler=ladder, answer=wire.Ladder),
+    Operation(name="artifact", method="GET", path="/artifact", handler=artifact, role="admin", answer=wire.About),
+    Operation(
+        name="artifacts", method="GET", path="/artifacts", handler=artifacts, role="admin", answer=wire.Candidates
+    ),
+    Operation(
+        name="promote",
+        method="POST",
+        path="/promote",
+        handler=promote,
+        role="admin",
+        asks=wire.Promote,
+        answer=wire.Promoted,
+    ),
+    Operation(
+        name="rollback",
+        method="POST",
+        path="/rollback",
+        handler=rollback,
+        role="admin",
+        asks=wire.Rollback,
+        answer=wire.Promoted,
+    ),
     Operation(name="experiments", method="GET", path="/experiments", handler=experiments, answer=wire.Experiments),
 )

@@ -22,6 +22,7 @@ TITLES = {
     404: "there is no such thing here",
     405: "the method does not fit the path",
     408: "the request took too long to arrive",
+    409: "something has changed meanwhile",
     413: "the request is too large",
     415: "the request is of another type",
     422: "the request asks for something that cannot be done",

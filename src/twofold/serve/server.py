@@ -157,7 +157,13 @@ class Server:
             )
             for step in controller.steps
         ]
-        return wire.Ladder(rungs=rungs, current=controller.current.name, arriving=arriving, waiting=waiting)
+        return wire.Ladder(
+            rungs=rungs,
+            current=controller.current.name,
+            floor=self.settings.quality_floor,
+            arriving=arriving,
+            waiting=waiting,
+        )
 
     def _answer(self, by: Answering, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
         pipeline = by.live.pipeline
@@ -229,7 +235,7 @@ class Server:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
         live.catch_up()
-        return sign, self._steered(live, folder)
+        return sign, replace(self._steered(live, folder), about=manifest)
 
     def _steered(self, live: Live, folder: Path) -> Answering:
         """Put the cache before the encoders of search texts, and the rungs of a ladder in the place of the first.

@@ -8,18 +8,32 @@ from msgspec import Meta, Struct
 from twofold.core.slate import Slate
 
 __all__ = [
+    "About",
     "Accepted",
     "Batch",
+    "Candidate",
+    "Candidates",
+    "Catalogue",
+    "Column",
+    "Count",
+    "Counted",
     "Experiments",
     "Explain",
     "Explanation",
+    "Facet",
+    "Facets",
     "Feedback",
+    "FindUsers",
     "Health",
     "Item",
     "ItemPatch",
+    "Kind",
     "Ladder",
     "Problem",
+    "Promote",
+    "Promoted",
     "Recommend",
+    "Rollback",
     "RungState",
     "Search",
     "Served",
@@ -29,6 +43,7 @@ __all__ = [
     "Trending",
     "User",
     "UserPatch",
+    "Users",
     "Voice",
     "encoded",
 ]
@@ -45,17 +60,21 @@ Filters = Annotated[dict[Text, Plain | Values | Range], Meta(max_length=16)]
 Keys = Annotated[list[Key], Meta(max_length=1_000)]
 Attributes = Annotated[dict[Text, bool | Whole | float | str | list[Plain] | None], Meta(max_length=200)]
 """What is said of an item or a user, by column of the catalogue."""
-Count = Annotated[int, Meta(ge=1, le=100)]
+Many = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every question may have."""
 
-    k: Count = 10
+    k: Many = 10
     filters: Filters = {}
     exclude: Keys = []
     priority: Literal["interactive", "standard", "batch"] = "standard"
     """Whether somebody waits for it, or nobody does."""
+    diversity: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """From 0, the best items whatever they are, to 1, items that are as little alike as can be."""
+    show: Annotated[list[Text], Meta(max_length=20)] = []
+    """Columns of the catalogue that the answer repeats for each pick, such as `categories`."""
     deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
     """By when an answer is wanted; one that could only come later is refused at once."""
 
@@ -96,6 +115,24 @@ class Suggest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     k: Annotated[int, Meta(ge=1, le=20)] = 8
 
 
+class Count(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What items that match a text and filters are like; without a text, all items."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=1_000)] | None = None
+    filters: Filters = {}
+    columns: Annotated[list[Text], Meta(max_length=20)] = []
+    """Which columns are counted; without any, all that are worth it."""
+    k: Annotated[int, Meta(ge=1, le=100)] = 12
+    """How many values of each column."""
+
+
+class FindUsers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The beginning of a user's id."""
+
+    text: Annotated[str, Meta(max_length=200)] = ""
+    k: Annotated[int, Meta(ge=1, le=20)] = 8
+
+
 class Explain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an item would be in the slate of this question."""
 
@@ -109,7 +146,8 @@ class Explain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Feedback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody did. With an `id` of your own a repeated delivery changes nothing."""
 
-    kind: Literal["impression", "click", "rating", "purchase", "dislike"]
+    kind: Literal["impression", "click", "rating", "purchase", "like", "dislike", "dismiss"]
+    """`dismiss` says that the item is not wanted again, and nothing of taste."""
     item: Key
     user: Key | None = None
     value: float | None = None
@@ -138,11 +176,71 @@ class UserPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: Attributes = {}
 
 
+class Promote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which artifact shall answer from now on, by its folder's name; `/artifacts` lists them."""
+
+    folder: Text
+
+
+class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The artifact that answers now, so that two who roll back at once do not lead forward again."""
+
+    artifact: Text
+
+
 class Served(Struct, frozen=True, kw_only=True):
     """A slate and the artifact that made it."""
 
     slate: Slate
     artifact: str
+    attributes: list[dict[str, Any]] = []
+    """For each pick, the columns that the question wanted to see."""
+
+
+Kind = Literal["text", "number", "flag", "list", "other"]
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of the catalogue."""
+
+    name: str
+    kind: Kind
+
+
+class Catalogue(Struct, frozen=True, kw_only=True):
+    """What is said of items."""
+
+    items: int
+    columns: list[Column]
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """A value and how many items have it."""
+
+    value: str | int | float | bool
+    count: int
+
+
+class Facet(Struct, frozen=True, kw_only=True):
+    """What items have in a column: the most frequent values, or for numbers the range."""
+
+    column: str
+    values: list[Counted] = []
+    low: float | None = None
+    high: float | None = None
+
+
+class Facets(Struct, frozen=True, kw_only=True):
+    """How many items match, and what they are like; a column is counted under the filters on the others."""
+
+    matches: int
+    facets: list[Facet]
+
+
+class Users(Struct, frozen=True, kw_only=True):
+    """Users that the artifact was fitted on."""
+
+    users: list[str | int]
 
 
 class Suggestions(Struct, frozen=True, kw_only=True):
@@ -228,6 +326,8 @@ class Ladder(Struct, frozen=True, kw_only=True):
 
     rungs: list[RungState] = []
     current: str | None = None
+    floor: float = 0.0
+    """The share of the top rung's quality below which no rung answers."""
     arriving: float = 0.0
     """Questions a second that come to this worker, without those of batches."""
     waiting: int = 0
@@ -238,6 +338,49 @@ class Experiments(Struct, frozen=True, kw_only=True):
     """The experiments that are running; none can be set up yet."""
 
     experiments: list[dict[str, Any]] = []
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """The artifact that answers: how it was made, and what was found out about it."""
+
+    artifact: str
+    created: str
+    data: str
+    """The fingerprint of the data."""
+    recipe: dict[str, Any]
+    packages: dict[str, str]
+    cleaning: dict[str, Any]
+    """What reading and cleaning the data found."""
+    quality: dict[str, Any] | None = None
+    """Figures measured on held-out data, where it was fitted with `--measure`."""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """An artifact that could answer."""
+
+    folder: str
+    artifact: str
+    created: str
+    recipe: str
+
+
+class Candidates(Struct, frozen=True, kw_only=True):
+    """Artifacts beside the one that answers, the newest first."""
+
+    artifacts: list[Candidate]
+    current: str
+    """The folder of the one that answers."""
+    previous: str | None = None
+    """The folder that a rollback leads to."""
+    linked: bool = True
+    """Whether the server follows a link; without one nothing can be promoted."""
+
+
+class Promoted(Struct, frozen=True, kw_only=True):
+    """The artifact that answers as soon as it is opened; `/health` says when."""
+
+    folder: str
+    artifact: str
 
 
 class Problem(Struct, frozen=True, kw_only=True):

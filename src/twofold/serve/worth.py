@@ -8,7 +8,7 @@ from twofold.core.recipe import Recipe, Weights  # noqa: F401  Weights is for th
 
 __all__ = ["Worth"]
 
-VALUES = {"click": 0.5, "purchase": 1.0, "dislike": -1.0}
+VALUES = {"click": 0.5, "purchase": 1.0, "like": 1.0, "dislike": -1.0, "dismiss": 0.0}
 """As `twofold.data` has them for the log; an impression is no deed."""
 
 

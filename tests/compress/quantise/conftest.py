@@ -1,7 +1,7 @@
 """A tiny BERT as an ONNX graph with its pooling inside, batches for it, and graphs made by hand."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -10,6 +10,7 @@ import torch
 from onnx import helper, numpy_helper
 from transformers import BertConfig, BertModel
 
+from twofold.compress.prune import drop_heads
 from twofold.compress.quantise.fusion import Fused, fuse
 from twofold.train.silence import silent
 
@@ -42,15 +43,19 @@ class Pooled(torch.nn.Module):
         return torch.nn.functional.normalize(pooled, dim=-1)
 
 
-def export(attention: str = "eager") -> bytes:
+def export(attention: str = "eager", *, lost: Mapping[int, list[int]] | None = None) -> bytes:
+    """The graph of it; `lost` are heads that are dropped, by layer."""
     file = io.BytesIO()
     ids = torch.arange(1, 13).reshape(2, 6)
     mask = torch.ones_like(ids)
     mask[1, 4:] = 0
     with torch.random.fork_rng(devices=[]), silent(), torch.no_grad():
         torch.manual_seed(0)
+        model = Pooled(attention).eval()
+        if lost:
+            drop_heads(model.model, lost)
         torch.onnx.export(
-            Pooled(attention).eval(),
+            model,
             (ids, mask),
             file,
             input_names=["input_ids", "attention_mask"],

@@ -28,3 +28,13 @@ def test_an_export_without_eager_attention_is_told():
     if made.attention:
         pytest.skip("this exporter writes out fused attention as eager attention")
     assert "eager" in made.notes[0]
+
+
+def test_a_layer_that_lost_heads_is_told_how_many_are_left():
+    made = fuse(export(lost={0: [1]}), HEADS, WIDTH, feeds=make_feeds(1))
+    counts = [
+        next(one.i for one in node.attribute if one.name == "num_heads")
+        for node in onnx.load_model_from_string(made.content).graph.node
+        if node.op_type == "MultiHeadAttention"
+    ]
+    assert counts == [HEADS - 1, HEADS]

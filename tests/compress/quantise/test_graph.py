@@ -7,8 +7,9 @@ from onnx import numpy_helper
 from tests.compress.quantise.conftest import LAYERS, make_feeds, product
 
 from twofold.compress.quantise.graph import Options, quantise_graph, saturates
-from twofold.compress.quantise.soundness import open_session, rows_of
+from twofold.compress.quantise.soundness import rows_of
 from twofold.core.errors import ConfigError
+from twofold.core.session import open_session
 
 MATRICES = 6 * LAYERS
 
@@ -52,7 +53,7 @@ def test_the_residual_is_not_rounded(fused, feeds):
 
 
 def test_rows_of_any_batch_size_are_equal(fused, feeds):
-    session = open_session(quantise_graph(fused.content, Options(), feeds).content)
+    session = open_session(quantise_graph(fused.content, Options(), feeds).content, "a test")
     ids = np.random.default_rng(5).integers(1, 90, (33, 9))
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     whole = rows_of(session, feed)
@@ -75,7 +76,7 @@ def test_large_products_do_not_saturate():
     content = product(np.full((64, 16), 1.0))
     made = quantise_graph(content, Options(), feeds)
     assert made.agreement.worst > 0.999
-    np.testing.assert_allclose(rows_of(open_session(made.content), feeds[0]), 64, rtol=0.02)
+    np.testing.assert_allclose(rows_of(open_session(made.content, "a test"), feeds[0]), 64, rtol=0.02)
 
 
 def flags(tmp_path, text):
@@ -218,7 +219,7 @@ def test_full_range_saturates_where_there_is_no_vnni():
     content = product(np.full((64, 16), 1.0))
     full = quantise_graph(content, Options(reduced="no", floor=-1.0, floor_numbers=-9.0), feeds)
     reduced = quantise_graph(content, Options(reduced="yes"), feeds)
-    wrong = rows_of(open_session(full.content), feeds[0])
-    right = rows_of(open_session(reduced.content), feeds[0])
+    wrong = rows_of(open_session(full.content, "a test"), feeds[0])
+    right = rows_of(open_session(reduced.content, "a test"), feeds[0])
     np.testing.assert_allclose(right, 64, rtol=0.02)
     assert np.abs(wrong - 64).max() > 5

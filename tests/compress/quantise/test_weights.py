@@ -7,9 +7,10 @@ from onnx import helper, numpy_helper
 from tests.compress.quantise.conftest import LAYERS, product
 
 from twofold.compress.quantise.formula import Scheme, dequantise, quantise
-from twofold.compress.quantise.soundness import agreement, load_graph, open_session, rows_of
+from twofold.compress.quantise.soundness import agreement, load_graph, rows_of
 from twofold.compress.quantise.weights import quantise_tables, quantise_weights, tables_of
 from twofold.core.errors import ConfigError
+from twofold.core.session import open_session
 
 
 def lookup(table: np.ndarray, *, tied: bool = False) -> bytes:
@@ -39,7 +40,9 @@ def test_a_table_gives_its_rounded_rows(bits, granularity, part):
     content = lookup(TABLE)
     made = quantise_tables(load_graph(content), {"lookup": bits}).SerializeToString()
     expected = dequantise(quantise(TABLE.T, Scheme(bits=bits, granularity=granularity, group=32))).T
-    np.testing.assert_allclose(rows_of(open_session(made), ROWS), expected[ROWS["x"].ravel()], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        rows_of(open_session(made, "a test"), ROWS), expected[ROWS["x"].ravel()], rtol=1e-4, atol=1e-6
+    )
     assert len(made) < part * len(content) + 600
 
 

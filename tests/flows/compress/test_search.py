@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from twofold.compress.frontier import Verdict
 from twofold.compress.measure import Rounds, Timing
 from twofold.compress.runtime import GRAPH, Feed
 from twofold.core import Ladder, Rung
@@ -100,7 +101,7 @@ def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Coat(name="float32", put=lambda g, _: [Coated(content=g.plain, runtimes=("onnxruntime",))], quantised=False)
     listed = [plain, *(Coat(name=name, put=same) for name in ("int8", "slow int8")), Coat(name="odd", put=fails)]
     monkeypatch.setattr(module, "coats", lambda: listed)
-    monkeypatch.setattr(module, "memory_of", lambda *_, **__: 12_000_000)
+    monkeypatch.setattr("twofold.flows.compress.finishing.memory_of", lambda *_, **__: 12_000_000)
 
     def weigh(_: Scales, rivals: dict[str, object], __: Pace, *, threads: int = 1) -> dict[str, Speed]:  # noqa: ARG001
         return {name: speed(SPEEDS.get(name, 3.0)) for name in ["teacher", *rivals]}
@@ -219,7 +220,7 @@ def test_the_report_shows_every_variant_and_runs_nothing(tmp_path: Path) -> None
         Outcome(
             folder=tmp_path,
             ladder=outcome.ladder,
-            verdicts=(*outcome.verdicts, module.Verdict(rung=hostile, refused="made up")),
+            verdicts=(*outcome.verdicts, Verdict(rung=hostile, refused="made up")),
             untried=("late",),
             seconds=1.0,
         )

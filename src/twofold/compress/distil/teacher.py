@@ -1,16 +1,15 @@
 """What a teacher says of examples: computed once, kept in a file, gone on with after a kill. Free of torch."""
 
-import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from twofold.compress.distil.examples import Examples, Feed
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
+from twofold.core.session import open_session
 from twofold.core.stage import Progress
 
 __all__ = ["Network", "open_graph", "outputs_of", "top_items"]
@@ -31,13 +30,7 @@ def open_graph(file: Path, *, output: str = "sentence_embedding", threads: int =
     Raises:
         ArtifactError: it is no graph that can be run, or has no such output.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises many classes of its own
-        raise ArtifactError(f"{file} cannot be run as a teacher ({error}); export it again.") from error
+    session = open_session(file, f"the teacher {file}", threads=threads)
     if output not in (names := [value.name for value in session.get_outputs()]):
         raise ArtifactError(f"{file} has no output {output!r} but {', '.join(names)}; name one of these.")
     wanted = {value.name for value in session.get_inputs()}

@@ -9,9 +9,10 @@ import onnx
 from onnx import numpy_helper
 
 from twofold.compress.quantise.formula import Scheme, dequantise, quantise
-from twofold.compress.quantise.soundness import Feed, likeness, load_graph, open_session, rows_of, weight_of
+from twofold.compress.quantise.soundness import Feed, likeness, load_graph, rows_of, weight_of
 from twofold.compress.quantise.weights import TABLE_BLOCK, tables_of
 from twofold.core.errors import ConfigError
+from twofold.core.session import open_session
 
 __all__ = ["Layer", "choose_bits", "layers_of", "sensitivity"]
 
@@ -97,7 +98,7 @@ def sensitivity(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(tensors[name].dims))
         for name in dict.fromkeys(layer.weight for layer in layers)
     )
-    session = open_session(model.SerializeToString(), threads=threads)
+    session = open_session(model.SerializeToString(), "a network in the making", threads=threads)
     olds = np.concatenate([rows_of(session, feed) for feed in feeds])
     found: dict[str, dict[int, float]] = {}
     for layer in layers:

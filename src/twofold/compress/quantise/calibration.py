@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from twofold.compress.quantise.soundness import Feed, open_session
+from twofold.compress.quantise.soundness import Feed
 from twofold.core.errors import ConfigError
+from twofold.core.session import open_session
 
 __all__ = ["FEW", "Histogram", "Method", "ranges", "rows_in", "span", "watch"]
 
@@ -180,7 +181,7 @@ def watch(
     watched.graph.output.extend(
         onnx.helper.make_tensor_value_info(one, floats, None) for one in names if one not in shown
     )
-    session = open_session(watched.SerializeToString(), threads=threads)
+    session = open_session(watched.SerializeToString(), "a network in the making", threads=threads)
     asked = [name for name in names if name not in given]
     for feed in feeds:
         inputs = {name: value for name, value in feed.items() if name in given}

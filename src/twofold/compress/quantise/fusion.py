@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import onnx
+
 from twofold.compress.quantise.soundness import Feed, agreement, check_interface, import_contrib, load_graph
 from twofold.core.errors import ConfigError
 
@@ -43,7 +45,7 @@ def fuse(
 
     Args:
         content: the ONNX file, exported with eager attention: of other exports, attention does not fuse.
-        heads: attention heads of a layer.
+        heads: attention heads of a whole layer; one that lost some is known by the width of its queries.
         width: of the hidden states.
         family: whose patterns are looked for.
         packed: whether queries, keys and values come from one product inside the attention node. Static int8 needs
@@ -68,6 +70,7 @@ def fuse(
         )
     counts = {name: count for name, count in made.get_fused_operator_statistics().items() if count}
     attention = sum(counts.get(name, 0) for name in ATTENTION)
+    _count_heads(made.model, width // max(heads, 1))
     import_contrib(made.model)
     check_interface(content, made.model)
     fused: bytes = made.model.SerializeToString()
@@ -77,6 +80,24 @@ def fuse(
         )
     notes = () if attention else ("attention did not fuse; export the model with eager attention.",)
     return Fused(content=fused, attention=attention, nodes=counts, notes=notes)
+
+
+def _count_heads(model: onnx.ModelProto, size: int) -> None:
+    """Say to each attention how many heads of a size it has: the optimiser writes the same number everywhere."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("Attention", "MultiHeadAttention"):
+            continue
+        packed = node.op_type == "Attention"
+        product = node if packed else makers.get(node.input[0])
+        while product is not None and product.op_type == "Add":  # the queries' bias
+            product = next((makers[name] for name in product.input if name in makers), None)
+        weights = [shapes[name] for name in product.input if len(shapes.get(name, ())) == 2] if product else []
+        if not weights:
+            continue
+        found = weights[0][1] // size // (3 if packed else 1)
+        next(one for one in node.attribute if one.name == "num_heads").i = found
 
 
 @contextmanager

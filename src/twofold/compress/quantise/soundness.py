@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
+from twofold.core.session import open_session
 
 __all__ = [
     "Agreement",
@@ -21,7 +22,6 @@ __all__ = [
     "import_contrib",
     "likeness",
     "load_graph",
-    "open_session",
     "rows_of",
     "steadiness",
     "weight_of",
@@ -131,23 +131,6 @@ def _axes(values: Iterable[onnx.ValueInfoProto]) -> dict[str, list[int | str]]:
     }
 
 
-def open_session(content: bytes, *, threads: int = 1, arena: bool = False) -> ort.InferenceSession:
-    """Open a graph to run it on the CPU.
-
-    Without an arena, memory for one shape goes back before the next: with one, it keeps what the largest of many
-    shapes took, and more.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.enable_cpu_mem_arena = arena
-    try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises many classes of its own
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"the graph cannot be run ({reason}); export the model anew.") from error
-
-
 def rows_of(session: ort.InferenceSession, feed: Feed, also: Collection[str] = ()) -> Floats:
     """Return the last output of a graph for a batch, as rows [r, d]: one a text, or one a token where it has those.
 
@@ -181,7 +164,7 @@ def agreement(parent: bytes, child: bytes, feeds: Sequence[Feed], *, threads: in
     """
     if not feeds:
         raise ConfigError("there are no texts to compare a quantised model with its parent by; give some.")
-    one, other = open_session(parent, threads=threads), open_session(child, threads=threads)
+    one, other = (open_session(graph, "a quantised network", threads=threads) for graph in (parent, child))
     olds = np.concatenate([rows_of(one, feed) for feed in feeds])
     news = np.concatenate([rows_of(other, feed) for feed in feeds])
     if not np.isfinite(olds).all():
@@ -219,7 +202,7 @@ def steadiness(
         sizes: of the batches.
         threads: for a run.
     """
-    session = open_session(content, threads=threads)
+    session = open_session(content, "a quantised network", threads=threads)
     count = len(next(iter(feed.values())))
     alone = np.concatenate([rows_of(session, _alone(feed, row)) for row in range(count)])
     if len(alone) != count:

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.scores import Floats
-from twofold.core.threads import available_threads
+from twofold.core.session import open_session
 
 __all__ = ["GRAPH", "Network", "OnnxEncoder", "TextVectors", "cut"]
 
@@ -161,10 +160,7 @@ def cut(vectors: Floats, dimensions: int) -> Floats:
 
 
 def _opened(graph: Path, threads: int) -> Network:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or available_threads()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = open_session(graph, "a text encoder", threads=threads)
     return lambda feed: np.asarray(session.run(["sentence_embedding"], dict(feed))[0])
 
 

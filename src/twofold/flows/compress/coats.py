@@ -12,13 +12,14 @@ from twofold.compress.quantise.adaptive import choose_bits, layers_of, sensitivi
 from twofold.compress.quantise.fusion import quiet
 from twofold.compress.quantise.graph import Options, quantise_graph
 from twofold.compress.quantise.soundness import load_graph
-from twofold.compress.runtime import Feed
+from twofold.compress.runtime import Feed, runtimes
 from twofold.core.errors import ConfigError
 
 __all__ = ["Coat", "Coated", "Graphs", "coats"]
 
 ADAPTIVE = 0.8
 """Share of the bytes of 8 bits that a graph with a number of bits by layer may take."""
+BFLOAT16 = "openvino bfloat16"
 SENSED = 2
 """Batches by which the sensitivity of layers is found."""
 
@@ -63,8 +64,10 @@ def coats() -> list[Coat]:
         Coat(name="int8 smooth", put=_by(Options(mode="static", granularity="channel", smooth=0.5))),
     ]
     found.insert(2, Coat(name="adaptive", put=_adaptive))
-    if find_spec("nncf") is not None and find_spec("openvino") is not None:
+    if find_spec("nncf") is not None and "openvino" in runtimes():
         found.insert(2, Coat(name="int8 openvino", put=_openvino))
+    if BFLOAT16 in runtimes():
+        found.append(Coat(name="bfloat16", put=_bfloat16))
     return found
 
 
@@ -73,6 +76,11 @@ def _float32(graphs: Graphs, _: Sequence[Feed]) -> list[Coated]:
         Coated(content=graphs.fused, runtimes=("onnxruntime",)),
         Coated(content=graphs.plain, runtimes=("openvino",)),  # fused attention is an operator of onnxruntime's own
     ]
+
+
+def _bfloat16(graphs: Graphs, _: Sequence[Feed]) -> list[Coated]:
+    """Leave the numbers as they are and compute in bfloat16."""
+    return [Coated(content=graphs.plain, runtimes=(BFLOAT16,))]
 
 
 def _by(options: Options) -> Callable[[Graphs, Sequence[Feed]], list[Coated]]:
@@ -124,4 +132,4 @@ def _by_nncf(graphs: Graphs, feeds: Sequence[Feed]) -> list[Coated]:
         )
     except Exception as error:  # NNCF raises many classes of its own
         raise ConfigError(f"NNCF cannot quantise this network ({' '.join(str(error).split())[:200]}).") from error
-    return [Coated(content=made.SerializeToString(), runtimes=("openvino", "onnxruntime"))]
+    return [Coated(content=made.SerializeToString(), runtimes=("openvino bfloat16", "openvino", "onnxruntime"))]

@@ -12,7 +12,7 @@ from twofold.evaluate.page import PAGE
 from twofold.evaluate.plots import ACCENT, FAINT, INK, draw, name_points
 from twofold.evaluate.report import facts, grid, section, write_page
 from twofold.evaluate.table import Cell
-from twofold.flows.compress.search import Outcome
+from twofold.flows.compress.finishing import Outcome
 
 __all__ = ["COLUMNS", "SHORT_COLUMNS", "cells", "render_page", "short_cells", "write_ladder_report"]
 

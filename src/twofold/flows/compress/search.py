@@ -5,34 +5,31 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from twofold.compress.frontier import Verdict, frontier, judge
-from twofold.compress.measure import memory_of, parity
+from twofold.compress.measure import parity
 from twofold.compress.quantise.fusion import fuse
 from twofold.compress.runtime import GRAPH, runtimes
 from twofold.core.config import build
 from twofold.core.errors import ArtifactError, ConfigError, TwofoldError
-from twofold.core.ladder import Ladder, Rung
+from twofold.core.ladder import Rung
 from twofold.core.stage import Progress
 from twofold.core.threads import available_threads
-from twofold.evaluate.protocol import machine
-from twofold.evaluate.significance import bootstrap_interval, paired_test
 from twofold.flows.compress.coats import Coat, Coated, Graphs, coats
-from twofold.flows.compress.subject import Body, Making, Part, Subject
-from twofold.flows.compress.weighing import MANY, QUICK, THOROUGH, Pace, Scales, Speed, steady_enough
+from twofold.flows.compress.finishing import SAME, TEACHER, Finishing, Outcome
+from twofold.flows.compress.options import Compress
+from twofold.flows.compress.rung import FUSED, Values, empty_rung, rung_of
+from twofold.flows.compress.subject import Body, Making, Subject
+from twofold.flows.compress.weighing import Scales, Speed, steady_enough
 from twofold.flows.compress.workspace import Workspace
 
-__all__ = ["Compress", "Outcome", "compress"]
+__all__ = ["compress"]
 
-TEACHER = "teacher"
-FUSED = "fused.onnx"
 RESERVE = 0.15
 """Share of the budget that is kept for measuring the rungs of the ladder together at the end."""
 OWN = 0.4
@@ -43,57 +40,6 @@ LEAST = 20.0
 """Seconds below which no body is trained."""
 BEST = 2
 """How many of the coats that did well on the teacher are put on other bodies."""
-SAME = 0.999
-"""The least cosine of the export with the teacher in torch, in the worst row."""
-
-Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compress:
-    """How a ladder is made."""
-
-    floor: float = 0.98
-    """Share of the teacher's quality that each rung must keep."""
-    minutes: float = 15.0
-    """Time for all; what is begun is ended."""
-    seed: int = 0
-    """Of everything random."""
-    threads: int = 1
-    """For a single query, the teacher's too; 0 for as many as this process may use. One, as a server that answers
-    several at once has it: on a busy machine two threads of one query wait for each other, torch's most of all,
-    so that a ratio to it tells more of the machine than of the rung."""
-    steady: float = 0.99
-    """The least cosine of what is said of a row alone with what is said of it in any batch."""
-    runtimes: tuple[str, ...] = ()
-    """Which runtimes are tried; empty for all that are installed."""
-    bodies: tuple[str, ...] = ()
-    """Which bodies are tried beside the teacher's own; empty for all."""
-    quick: Pace = QUICK
-    """How time is measured while searching."""
-    thorough: Pace = THOROUGH
-    """How time is measured for the rungs of the ladder."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 1 or self.minutes <= 0:
-            raise ValueError("compressing wants a quality floor from 0 to 1 and minutes above 0.")
-        if self.threads < 0 or not 0 <= self.steady <= 1:
-            raise ValueError("compressing wants threads of 0 or more, and steady from 0 to 1.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What `compress` found."""
-
-    folder: Path
-    """Holds `ladder.json`."""
-    ladder: Ladder
-    verdicts: tuple[Verdict, ...]
-    """Of all variants, in the order in which they were made."""
-    untried: tuple[str, ...]
-    """Bodies for which there was no time."""
-    seconds: float
-    """That all took, what was done before a kill included."""
 
 
 def compress(
@@ -194,7 +140,20 @@ class _Run:
             elif self._body(body, seconds):
                 for coat in known[:1] if body.whole else [known[0], *self._best(known)]:
                     self._variant(body, coat)
-        return self._finish(untried)
+        return Finishing(
+            subject=self.subject,
+            workspace=self.workspace,
+            options=self.options,
+            scales=self.scales,
+            source=self.source,
+            threads=self.threads,
+            runtimes=self.runtimes,
+            rungs=self.rungs,
+            refused=self.refused,
+            cases=self.cases,
+            say=self.say,
+            elapsed=lambda: self.elapsed,
+        ).whole(untried)
 
     # Bodies.
 
@@ -305,13 +264,13 @@ class _Run:
         cases = self.subject.quality(network, folder, "choose")
         notes = [*(self.workspace.done("bodies", body.name) or {}).get("notes", ()), *coated.notes]
         base = replace(
-            _nothing(name),
+            empty_rung(name),
             runtime=runtime,
             steps=(*body.steps, coat.name),
             notes=tuple(notes),
             parameters=self.subject.parameters(source),
         )
-        rung = self._rung(base, folder, speeds[name], cases, self.cases[TEACHER])
+        rung = rung_of(base, folder, speeds[name], cases, self.cases[TEACHER], seed=self.options.seed)
         refused = steady_enough(network, self.subject.feeds("check", folder)[-1], self.options.steady)
         if parent in speeds and speeds[name].one.ratio(speeds[parent].one) < 1:
             times = speeds[name].one.ratio(speeds[parent].one)
@@ -360,25 +319,6 @@ class _Run:
             rivals[parent] = self.workspace.folder / above.folder, above.runtime
         return self.scales.weigh(rivals, self.options.quick)
 
-    def _rung(self, base: Rung, folder: Path, speed: Speed, cases: Values, teacher: Values) -> Rung:
-        """Return a rung with what was measured."""
-        low, high = bootstrap_interval(cases, rng=self.options.seed)
-        return replace(
-            base,
-            quality=float(cases.mean()),
-            quality_low=low,
-            quality_high=high,
-            kept=float(cases.mean() / teacher.mean()) if teacher.mean() else None,
-            p_value=paired_test(cases, teacher, rng=self.options.seed).p_value,
-            milliseconds=speed.one.median * 1000,
-            slow_milliseconds=speed.one.p99 * 1000,
-            rate=MANY / speed.many.median,
-            speedup=speed.speedup,
-            rate_gain=speed.gain,
-            bytes=_size(folder),
-            folder=folder.relative_to(self.workspace.folder).as_posix(),
-        )
-
     def _best(self, known: Sequence[Coat]) -> list[Coat]:
         """Return the coats that did best on the teacher: fast, and above the floor."""
         good = {
@@ -389,106 +329,6 @@ class _Run:
         ranked = sorted((coat for coat in known[1:] if coat.name in good), key=lambda coat: -good[coat.name])
         return ranked[:BEST]
 
-    # The ladder.
-
-    def _finish(self, untried: Sequence[str]) -> Outcome:
-        sound = [rung for rung in self.rungs if rung.name not in self.refused]
-        judged = judge(self._level(sound), floor=self.options.floor)
-        verdicts = {rung.name: replace(verdict, rung=rung) for rung, verdict in zip(sound, judged, strict=True)}
-        chosen = [rung for rung in sound if not verdicts[rung.name].refused]
-        if not chosen:
-            raise ConfigError(
-                f"no variant keeps {self.options.floor:g} of the teacher's quality; lower the quality floor."
-            )
-        measured, teacher = self._thorough(chosen)
-        best = {rung.name for rung in frontier([replace(rung, quality=self._chosen(rung)) for rung in measured])}
-        rungs = sorted((rung for rung in measured if rung.name in best), key=lambda rung: -rung.milliseconds)
-        self.say("writing the ladder")
-        ladder = Ladder(
-            rungs=rungs, teacher=teacher, floor=self.options.floor, machine=machine(), protocol=self._protocol()
-        ).write(self.workspace.folder)
-        for rung in measured:
-            late = "" if rung.name in best else "measured again beside the others, beaten by one of them"
-            verdicts[rung.name] = Verdict(rung=rung, refused=late)
-        for rung in self.rungs:
-            if rung.name in self.refused:
-                verdicts[rung.name] = Verdict(rung=rung, refused=self.refused[rung.name])
-        listed = [verdicts[rung.name] for rung in self.rungs]
-        unmade = [name for name in self.refused if name not in verdicts]
-        listed += [Verdict(rung=_nothing(name), refused=self.refused[name]) for name in unmade]
-        return Outcome(
-            folder=self.workspace.folder,
-            ladder=ladder,
-            verdicts=tuple(listed),
-            untried=tuple(untried),
-            seconds=self.elapsed,
-        )
-
-    def _level(self, rungs: Sequence[Rung]) -> list[Rung]:
-        """Return rungs with the times that their ratios to the teacher give, so that a busy minute beats none."""
-        return [replace(rung, milliseconds=1000 / max(rung.speedup or 0, 1e-9)) for rung in rungs]
-
-    def _chosen(self, rung: Rung) -> float:
-        """Return the quality by which choices are made."""
-        return float(self.cases[rung.name].mean())
-
-    def _thorough(self, chosen: Sequence[Rung]) -> tuple[list[Rung], Rung]:
-        """Measure the rungs of the ladder together, on the cases that no choice was made on."""
-        self.say("measuring the rungs together")
-        rivals = {rung.name: (self.workspace.folder / rung.folder, rung.runtime) for rung in chosen}
-        speeds = self.scales.weigh(rivals, self.options.thorough)
-        two = self.scales.weigh(rivals, replace(self.options.thorough, one=self.options.quick.one), threads=2)
-        part: Part = "report"
-        exported = self.scales.open(self.source, "onnxruntime", self.threads)
-        cases = self.subject.quality(exported, self.source, part)
-        found = []
-        for rung in chosen:
-            folder, runtime = rivals[rung.name]
-            self.say(f"measuring the quality of {rung.name} on other cases")
-            own = self.subject.quality(self.scales.open(folder, runtime, self.threads), folder, part)
-            memory = memory_of(
-                folder, runtime, output=self.subject.output, feed=self.subject.feeds("many", folder)[0], threads=1
-            )
-            base = replace(rung, rate_two=MANY / two[rung.name].many.median, memory=memory)
-            found.append(self._rung(base, folder, speeds[rung.name], own, cases))
-        low, high = bootstrap_interval(cases, rng=self.options.seed)
-        speed = speeds["teacher"]
-        teacher = Rung(
-            name=f"{TEACHER}, {'torch' if self.subject.teacher(1) else 'onnxruntime'} float32",
-            quality=float(cases.mean()),
-            quality_low=low,
-            quality_high=high,
-            kept=1.0,
-            milliseconds=speed.one.median * 1000,
-            slow_milliseconds=speed.one.p99 * 1000,
-            rate=MANY / speed.many.median,
-            rate_two=MANY / two["teacher"].many.median,
-            speedup=1.0,
-            rate_gain=1.0,
-            bytes=_size(self.source),
-            parameters=self.subject.parameters(self.source),
-            runtime="torch" if self.subject.teacher(1) else "onnxruntime",
-        )
-        return found, teacher
-
-    def _protocol(self) -> dict[str, Any]:
-        return {
-            "what": self.subject.kind,
-            "name": self.subject.name,
-            **self.subject.about,
-            "choices": "made on one part of the cases; the ladder's quality is of the other part",
-            "teacher's quality": f"of its export, which says what torch says (cosine at least {SAME} in the worst row)",
-            "one": f"median of one row of a query's length, threads: {self.threads}",
-            "many": f"{MANY} rows of a document's length, one thread and two",
-            "timing": "warmed up, in turns with the teacher; ratios are medians over turns",
-            "memory": "resident bytes that a fresh process has more after opening it and one full batch",
-            "runtimes": ", ".join(self.runtimes),
-            "test": "paired randomisation, two-sided; intervals are bootstrap, 95 %",
-            "seed": self.options.seed,
-            "budget, minutes": self.options.minutes,
-            "seconds spent": round(self.elapsed),
-        }
-
 
 def _fill(folder: Path, source: Path, content: bytes) -> None:
     """Write a rung's folder: what lies beside the body's graphs, and its own graph."""
@@ -496,12 +336,3 @@ def _fill(folder: Path, source: Path, content: bytes) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=skipped)
     (folder / GRAPH).parent.mkdir(exist_ok=True)
     (folder / GRAPH).write_bytes(content)
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of what a rung needs; a body has its fused graph besides."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != FUSED)
-
-
-def _nothing(name: str) -> Rung:
-    return Rung(name=name, quality=float("nan"), milliseconds=float("nan"), bytes=0)

@@ -8,6 +8,8 @@ from twofold.core.artifact import Artifact
 from twofold.core.errors import ConfigError, nearest
 from twofold.core.pipeline import Pipeline
 from twofold.data.texts import item_texts
+from twofold.encoders.image import ImageEncoder
+from twofold.flows.compress.image import ImageSubject
 from twofold.flows.compress.pairs import Asking, PairSubject
 from twofold.flows.compress.sequential import SequentialSubject
 from twofold.flows.compress.subject import Subject
@@ -19,14 +21,14 @@ from twofold.ranking.examples import invented_searches, known_searches
 __all__ = ["stage_subject"]
 
 SEARCHES, CANDIDATES = 200, 20
-KINDS = ("text-encoder", "sequential", "cross-encoder")
+KINDS = ("text-encoder", "image-encoder", "sequential", "cross-encoder")
 
 
 def stage_subject(name: str, artifact: Path, *, seed: int = 0) -> Subject:
     """Return a stage of a fitted pipeline with the data that it was fitted on.
 
     Args:
-        name: of a text encoder, a sequential model or a cross-encoder in the artifact's recipe.
+        name: of a text encoder, an image encoder, a sequential model or a cross-encoder in the artifact's recipe.
         artifact: the path of the fitted pipeline.
         seed: draws the cases.
 
@@ -45,7 +47,7 @@ def stage_subject(name: str, artifact: Path, *, seed: int = 0) -> Subject:
     known = [stage for stage, kind in kinds.items() if kind in KINDS]
     if name not in known:
         raise ConfigError(
-            f"{artifact} has no text encoder, sequential model or cross-encoder {name!r}; {nearest(name, known)}"
+            f"{artifact} has no encoder, sequential model or cross-encoder {name!r}; {nearest(name, known)}"
         )
     if kinds[name] == "text-encoder":
         return text_subject(name, artifact, seed=seed)
@@ -53,6 +55,8 @@ def stage_subject(name: str, artifact: Path, *, seed: int = 0) -> Subject:
     stage = pipeline.stages[name]
     if isinstance(stage, Sequential):
         return SequentialSubject(stage, pipeline.dataset.log, name=name, seed=seed)
+    if isinstance(stage, ImageEncoder):
+        return ImageSubject(stage, pipeline.dataset.items, name=name, seed=seed)
     assert isinstance(stage, CrossEncoder)
     folder = opened.folder / "stages" / name
     return PairSubject(folder, _cases(pipeline, seed), max_tokens=stage.config.max_tokens, name=name)

@@ -9,7 +9,6 @@ from typing import Any
 
 from twofold.compress.measure import Rounds, Timing, in_turns, steadiness
 from twofold.compress.runtime import Feed, Runtime, open_runtime
-from twofold.core.errors import ArtifactError
 from twofold.flows.compress.subject import Network, Subject
 
 __all__ = ["MANY", "QUICK", "THOROUGH", "Pace", "Scales", "Speed", "steady_enough"]
@@ -72,7 +71,7 @@ class Scales:
         for runtime in runtimes:
             try:
                 self.open(folder, runtime, 1)(self.subject.feeds("one", folder)[0])
-            except (ArtifactError, RuntimeError) as error:
+            except Exception as error:  # each library raises classes of its own
                 failed[runtime] = " ".join(str(error).split())[:200]
         return failed
 

@@ -1,6 +1,5 @@
 """`Sequential`: what comes next, told by a transformer from the order, the times and the values of what was before."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,6 +12,7 @@ from twofold.core.dataset import Dataset
 from twofold.core.errors import needed_for
 from twofold.core.history import Histories
 from twofold.core.scores import Floats
+from twofold.core.session import open_session
 from twofold.models.sequential.config import SequentialConfig
 from twofold.models.sequential.events import Block, blocks
 from twofold.models.sequential.positions import visible
@@ -70,11 +70,8 @@ class Sequential(VectorRecommender):
 
     def _open(self) -> None:
         """Make the networks ready to run."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.config.threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
         self.sessions = [
-            ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]) for graph in self.graphs
+            open_session(graph, "a sequential model", threads=self.config.threads) for graph in self.graphs
         ]
 
     def states(self, histories: Histories) -> Floats:
