@@ -189,9 +189,7 @@ class Pipeline:
         understood = time.perf_counter()
         found = self.rank(batch, max(query.k for query in queries))
         ranked = time.perf_counter()
-        picks = [
-            self._picks(query, batch.take([row]), found.take([row]).head(query.k)) for row, query in enumerate(queries)
-        ]
+        picks = [self._picks(query, batch.row(row), found.row(row, query.k)) for row, query in enumerate(queries)]
         spent = {
             "understand": (understood - started) * 1000,
             "rank": (ranked - understood) * 1000,
