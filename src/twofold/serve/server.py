@@ -186,10 +186,13 @@ class Server:
         return [None] * len(batches)
 
     def _follow(self) -> None:
-        """Read what other workers wrote."""
+        """Read what other workers wrote; now and then unasked, for an artifact that came since the last change."""
+        read = 0.0
         while not self._stopped.wait(self.settings.follow_seconds):
             try:
-                self.live.follow()
+                if self.store.changed() or time.monotonic() - read > LOOK_SECONDS:
+                    read = time.monotonic()
+                    self.live.follow()
             except StoreError as error:
                 self._tell(str(error))
             except Exception:
