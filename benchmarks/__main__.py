@@ -31,6 +31,7 @@ NAMES = {
     "scifact": "scifact",
     "search": "search",
     "serving": "serving",
+    "serving-search": "serving_search",
     "soak": "soak",
 }
 

@@ -1,4 +1,4 @@
-"""Recommendations and searches over HTTP, beside what others would put behind FastAPI, on the same cores and data.
+"""Recommendations over HTTP, beside what others would put behind FastAPI, on the same cores and data.
 
 Each is a server of two workers on the same machine as what asks it. At a fixed rate, arrivals are by chance and an
 answer's time counts from when it was due; at saturation, 16 connections ask as fast as they are answered. Rounds of
@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,12 +25,10 @@ import numpy as np
 
 from benchmarks import http_peers
 from benchmarks.server import Running, fitted, serving
-from twofold.core import Dataset, Pipeline, Weights
+from twofold.core.errors import DataError
 from twofold.data import read_data
-from twofold.encoders.text.weights import find_model
-from twofold.flows import shipped_recipe
 
-__all__ = ["Asked", "at_rate", "run", "saturated"]
+__all__ = ["PROTOCOL", "QUESTIONS", "compared", "others", "run"]
 
 RATE, RATE_SECONDS = 100.0, 10.0
 CONNECTIONS, SATURATED_SECONDS = 16, 8.0
@@ -138,64 +136,50 @@ def _cpu(server: Running) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def searching(dataset: Dataset, folder: Path) -> Path:
-    """Fit what searches by words and by meaning, and orders by taste, and save it."""
-    whole = shipped_recipe("language")
-    evidence = Weights(
-        text=whole.evidence.text,
-        items={"similar": 1.0},
-        history={"transitions": 0.5, "ease": 0.5},
-        nothing=whole.evidence.nothing,
-    )
-    Pipeline(replace(whole, evidence=evidence, tune={}).needed()).fit(dataset, rng=0).save(folder / "artifact")
-    return folder / "artifact"
-
-
 def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Measure both kinds of questions on ml-latest-small."""
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed; on Debian: apt-get install wrk.")
-    dataset, rng = read_data(data / "ml-latest-small"), np.random.default_rng(0)
-    users = rng.choice(dataset.user_ids.ids.to_list(), QUESTIONS).tolist()
-    asks = [json.dumps({"user": user, "k": 10}).encode() for user in users]
-    words = [title.split() for title in dataset.items["title"].to_list()]
-    texts = [
-        " ".join(words[at][: 1 + at % 3]) + f" {number}"
-        for number, at in enumerate(rng.integers(0, len(words), QUESTIONS))
-    ]
-    searches = [json.dumps({"text": text, "k": 10}).encode() for text in texts]
-    rows: list[dict[str, Any]] = []
+    """Measure recommendations on ml-latest-small, beside implicit's."""
+    dataset = read_data(data / "ml-latest-small")
+    users = np.random.default_rng(0).choice(dataset.user_ids.ids.to_list(), QUESTIONS).tolist()
+    bodies = [json.dumps({"user": user, "k": 10}).encode() for user in users]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("ours", "theirs", "ours search", "theirs search"):
-            (folder / part).mkdir()
-        progress("fitting what recommends")
-        artifact = fitted(dataset, folder / "ours")
-        http_peers.prepare_recommend(dataset, folder / "theirs")
-        rows += _compare("recommend", artifact, folder / "theirs", asks, progress)
-        progress("fitting what searches")
-        artifact = searching(dataset, folder / "ours search")
-        http_peers.prepare_search(Pipeline.load(artifact), folder / "theirs search", find_model("minilm"))
-        rows += _compare("search", artifact, folder / "theirs search", searches, progress)
-    protocol = {
-        "data": "ml-latest-small",
-        "workers": 2,
-        "cores": len(os.sched_getaffinity(0)),
-        "at a rate": f"{RATE:g} a second for {RATE_SECONDS:g} s, by chance (Poisson); from when an answer was due",
-        "saturated": f"wrk, {CONNECTIONS} connections, {SATURATED_SECONDS:g} s",
-        "rounds": f"{ROUNDS}, in turn; medians",
-        "recommend": f"users by chance, of {len(dataset.users)}; the default recipe with reasons; no answer is kept",
-        "search": "one to three words of a title and a number, so that no text comes twice; words and meaning",
-        "peers": {"recommend": f"implicit ALS {http_peers.ALS}", "search": "sentence-transformers fp32, faiss flat"},
-        "load besides": f"{os.getloadavg()[2]:.1f} processes on average in the last 15 minutes",
+        ours, theirs = Path(name) / "ours", Path(name) / "theirs"
+        ours.mkdir()
+        theirs.mkdir()
+        progress("fitting")
+        http_peers.prepare_recommend(dataset, theirs)
+        rows = compared("recommend", fitted(dataset, ours), theirs, bodies, progress)
+    about = {
+        "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons; no answer is kept",
+        "peer": f"implicit ALS {http_peers.ALS} behind FastAPI",
     }
-    return {"protocol": protocol, "rows": rows}
+    return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
 
 
-def _compare(
+PROTOCOL: dict[str, Any] = {
+    "data": "ml-latest-small",
+    "workers": 2,
+    "at a rate": f"{RATE:g} a second for {RATE_SECONDS:g} s, by chance (Poisson); from when an answer was due",
+    "saturated": f"wrk, {CONNECTIONS} connections, {SATURATED_SECONDS:g} s; on the same cores",
+    "rounds": f"{ROUNDS}, in turn; medians, and the extremes",
+    "CPU": "of all processes of a server, over its answers",
+}
+
+
+def others() -> str:
+    """Return how much else the machine did."""
+    return f"{os.getloadavg()[2]:.1f} processes on average in the last 15 minutes"
+
+
+def compared(
     what: str, artifact: Path, theirs: Path, bodies: Sequence[bytes], progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Measure ours and theirs in turn."""
+    """Measure ours and theirs in turn; both answer POST of what is compared.
+
+    Raises:
+        DataError: `wrk` is not installed.
+    """
+    if shutil.which("wrk") is None:
+        raise DataError("wrk is not installed; on Debian: apt-get install wrk.")
     command = [sys.executable, "-m", "benchmarks.http_peers", what, str(theirs)]
     with ExitStack() as stack:
         ours = stack.enter_context(serving(artifact, "--workers", "2"))
