@@ -38,7 +38,7 @@ def prepare_recommend(dataset: Dataset, folder: Path) -> None:
 def prepare_search(pipeline: Pipeline, folder: Path, model: Path) -> None:
     """Save the vectors of the items that the pipeline made of the same model, as a flat index takes them."""
     encoder = next(iter(pipeline.encoders.values()))
-    np.save(folder / "vectors.npy", np.asarray(encoder.vectors, np.float32))  # type: ignore[attr-defined]
+    np.save(folder / "vectors.npy", np.asarray(encoder.vectors, np.float32))
     (folder / "model.txt").write_text(str(model), encoding="utf-8")
     _save_names(pipeline.dataset, folder)
 
