@@ -409,7 +409,7 @@ def add_key(
 def remove_key(
     name: Annotated[str, typer.Argument(help="Whose key it is.")], file: KeysFile = Path("keys.json")
 ) -> None:
-    """Take an API key away; servers that run know it until they start anew."""
+    """Take an API key away; servers that run forget it within a second."""
     from twofold.serve.keys import remove_key as forget  # noqa: PLC0415
 
     forget(file, name)

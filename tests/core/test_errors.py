@@ -22,4 +22,4 @@ def test_each_error_is_ours_and_a_builtin(name: str, builtin: type[Exception]) -
 
 
 def test_a_hint_where_nothing_is_known() -> None:
-    assert nearest("x", []) == "known: none"
+    assert nearest("x", []) == "known: none."

@@ -72,6 +72,21 @@ def test_events_that_answer_a_slate_are_found(store: EventStore) -> None:
     assert store.of_slate("a", limit=1)[0].event.item == 1
 
 
+def test_a_store_says_whether_something_may_have_come(store: EventStore) -> None:
+    store.changed()
+    assert not store.changed()
+    store.append([click(1)])
+    assert store.changed()
+    assert not store.changed()
+    if isinstance(store, SqlStore):
+        other = SqlStore(store.path)
+        store.changed()
+        other.append([click(2)])
+        assert store.changed()
+        other.close()
+    store.close()
+
+
 def test_nothing_is_stored_where_nothing_is_given(store: EventStore) -> None:
     assert store.append([]) == 0
     assert store.end() == 0

@@ -1,14 +1,16 @@
 """The API, asked in this process."""
 
+import logging
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.serve.conftest import Caller, calling, until
 
-from twofold.core import Event, Pipeline, Query
-from twofold.serve.keys import add_key
+from twofold.core import Event, Pipeline, Query, Slate
+from twofold.serve.keys import add_key, remove_key
 from twofold.serve.operations import OPERATIONS
 from twofold.serve.settings import Settings
 
@@ -274,6 +276,56 @@ def test_keys_say_who_may_do_what_and_how_often(settings: Settings, tmp_path: Pa
         assert int(answer.headers["retry-after"]) > 0
 
 
+def test_keys_are_reread_while_the_server_runs(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    old = add_key(file, "old", "read")
+    with calling(replace(settings, keys=file)) as call:
+
+        def trouble(token: str) -> str | None:
+            return call("GET", "/health", headers={"authorization": f"Bearer {token}"}).json()["trouble"]
+
+        def status(token: str) -> int:
+            return call("POST", "/trending", json={}, headers={"authorization": f"Bearer {token}"}).status_code
+
+        new = add_key(file, "new", "admin")
+        assert until(lambda: status(new) == 200)
+        assert status(old) == 200
+        remove_key(file, "old")
+        assert until(lambda: status(old) == 401)
+        file.write_text("[")
+        assert until(lambda: trouble(new) is not None)
+        assert "the keys stay as they were" in str(trouble(new))
+        assert str(file) not in str(trouble("nobody's"))
+        assert status(new) == 200
+        remade = tmp_path / "remade"
+        remade_token = add_key(remade, "remade", "read")
+        remade.replace(file)
+        assert until(lambda: status(remade_token) == 200)
+        assert trouble(remade_token) is None
+
+
+def test_no_key_gets_into_the_log(settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "keys.json"
+    token = add_key(file, "shop", "admin")
+    with caplog.at_level(logging.DEBUG), calling(replace(settings, keys=file)) as call:
+        headers = {"authorization": f"Bearer {token}"}
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("as played")
+
+        call.server.live.pipeline.run_many = fail  # type: ignore[method-assign]
+        assert call("POST", "/trending", json={}, headers=headers).status_code == 500
+        for more in ({"params": {"key": token}}, {"headers": {"x-api-key": f"{token}?"}}, {"json": {"key": token}}):
+            assert call("POST", "/trending", **more).status_code in (401, 415, 422)
+        for wrong in (f'[{{"{token}": 1}}]', f'[{{"name": "a", "role": "{token}", "sha256": ""}}]'):
+            file.write_text(wrong)
+            assert until(lambda: call("GET", "/health", headers=headers).json()["trouble"] is not None)
+            assert token not in call("GET", "/health", headers=headers).text
+    ours = [record for record in caplog.records if record.name.startswith("twofold")]
+    assert any("as played" in str(record.exc_info) for record in ours)
+    assert all(token not in f"{record.getMessage()}{record.exc_info}" for record in ours)
+
+
 def test_pages_of_other_origins_may_call_only_where_they_are_named(settings: Settings, call: Caller) -> None:
     shop = {"origin": "https://shop.example", "access-control-request-method": "POST"}
     assert "access-control-allow-origin" not in call("OPTIONS", "/recommend", headers=shop).headers
@@ -293,3 +345,50 @@ def test_what_goes_wrong_inside_is_not_shown(call: Caller, monkeypatch: pytest.M
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it: no `Exception`."""
+
+
+def test_the_panic_of_a_library_fails_one_question_and_not_the_worker(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = call.server.live.pipeline
+    run_many = pipeline.run_many
+
+    def panic(queries: list[Query]) -> list[Slate]:
+        if any(query.text == "panic" for query in queries):
+            raise Panic("secret")
+        return run_many(queries)
+
+    monkeypatch.setattr(pipeline, "run_many", panic)
+    questions = [("POST", "/search", {"json": {"text": text}}) for text in ("a", "panic", "b")]
+    assert [answer.status_code for answer in call.gather(*questions)] == [200, 500, 200]
+    monkeypatch.setattr(call.server.store, "append", panic_at_once)
+    failed = call("POST", "/events", json={"kind": "click", "item": "x"})
+    assert (failed.status_code, "secret" in failed.text) == (500, False)
+    monkeypatch.undo()
+    monkeypatch.setattr("twofold.serve.operations.explain", panic_at_once)
+    assert call("POST", "/explain", json={"item": "x"}).status_code == 500
+    assert call("POST", "/events", json={"kind": "click", "item": "x"}).status_code == 200
+    assert call("POST", "/search", json={"text": "panic"}).status_code == 200
+
+
+def panic_at_once(*_: object) -> None:
+    raise Panic("secret")
+
+
+def test_an_event_of_the_far_future_does_not_make_all_else_unpopular(call: Caller) -> None:
+    first, second, third = call.picks("/trending", k=3)
+    now = time.time_ns() // 1_000_000
+    for item, at, status in (
+        (third, now, 200),
+        (third, now, 200),
+        (second, now + 3_600_000, 200),  # clocks differ
+        (first, now + 2 * 86_400_000, 422),
+        (first, 8_640_000_000_000_000, 422),
+    ):
+        answer = call("POST", "/events", json={"kind": "click", "item": item, "timestamp": at})
+        assert answer.status_code == status
+    assert call.picks("/trending", k=2) == [third, second]

@@ -1,15 +1,18 @@
 """Both clients, against a server on a real port."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.serve.conftest import serving, until
 
 import twofold
 from twofold.core import Event, Pipeline, Query
 from twofold.core.errors import TwofoldError
+from twofold.serve.calls import Tries, recommend
 from twofold.serve.client import ApiError, AsyncClient, Client
 from twofold.serve.settings import Settings
 
@@ -91,3 +94,96 @@ def test_errors_say_what_the_server_said(address: str) -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(ApiError, match="does not answer") as nobody:
         client.health()
     assert nobody.value.status == 0
+
+
+HEALTH = {"status": "ok", "process": 1, "artifact": "a", "items": 1, "users": 1, "offset": 0, "behind": 0}
+Outcome = int | type[httpx2.TransportError]
+
+
+class Play(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    """Answers with one outcome after the other, the last one again and again."""
+
+    def __init__(self, *outcomes: Outcome, wait: str = "0") -> None:
+        self.outcomes, self.wait = list(outcomes), wait
+        self.asked: list[httpx2.Request] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if not isinstance(outcome, int):
+            raise outcome("as played")
+        if outcome == 200:
+            return httpx2.Response(200, json=HEALTH)
+        problem = {"title": "no", "status": outcome, "detail": "as played"}
+        return httpx2.Response(outcome, json=problem, headers={"Retry-After": self.wait} if self.wait else {})
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self.handle_request(request)
+
+
+def ask(play: Play, kind: str, **more: object) -> None:
+    """Have one of the clients ask how the server is."""
+    if kind == "Client":
+        with Client("http://played", transport=play, **more) as client:
+            client.health()
+        return
+
+    async def wait() -> None:
+        async with AsyncClient("http://played", transport=play, **more) as client:
+            await client.health()
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+@pytest.mark.parametrize(
+    "first", [503, httpx2.ReadError, httpx2.WriteError, httpx2.ConnectError, httpx2.RemoteProtocolError]
+)
+def test_a_broken_connection_and_a_503_get_one_more_try(kind: str, first: Outcome) -> None:
+    play = Play(first, 200)
+    ask(play, kind)
+    assert len(play.asked) == 2
+    never = Play(first)
+    with pytest.raises(ApiError, match="as played" if first == 503 else "does not answer"):
+        ask(never, kind)
+    assert len(never.asked) == 2
+    without = Play(first, 200)
+    with pytest.raises(ApiError):
+        ask(without, kind, retry=False)
+    assert len(without.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "wait"), [(503, ""), (503, "11"), (429, "0"), (500, "0"), (422, "0"), (httpx2.ReadTimeout, "0")]
+)
+def test_what_another_try_cannot_mend_or_the_time_does_not_allow_is_not_tried_again(first: Outcome, wait: str) -> None:
+    play = Play(first, 200, wait=wait)
+    with pytest.raises(ApiError):
+        ask(play, "Client", timeout=10)
+    assert len(play.asked) == 1
+
+
+def test_the_wait_and_the_second_try_have_what_is_left_of_the_deadline() -> None:
+    now = 100.0
+    tries = Tries(recommend("ann", deadline_ms=3_000.0), 10.0, clock=lambda: now)
+    assert json.loads(tries.request()["content"])["deadline_ms"] == 3_000
+    now = 101.0
+    problem = httpx2.Response(503, headers={"Retry-After": "1"})
+    assert tries.again(problem) == 1
+    now = 102.0
+    second = tries.request()
+    assert (json.loads(second["content"]), second["timeout"]) == ({"user": "ann", "deadline_ms": 1_000}, 1)
+    late = Tries(recommend("ann", deadline_ms=1_000.0), 10.0, clock=lambda: now)
+    late.request()
+    assert late.again(problem) is None  # the wait alone would take all of it
+    patient = Tries(recommend("ann"), 10.0, clock=lambda: now)
+    patient.request()
+    assert patient.again(problem) == 1
+
+
+def test_a_second_try_sends_the_same_events() -> None:
+    play = Play(httpx2.ReadError, 422)
+    with Client("http://played", transport=play) as client, pytest.raises(ApiError):
+        client.record(Event(kind="click", item=1))
+    assert play.asked[0].content == play.asked[1].content
+    assert json.loads(play.asked[0].content)["events"][0]["id"]

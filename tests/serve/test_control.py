@@ -106,6 +106,15 @@ def test_a_wait_is_predicted_with_one_slow_go() -> None:
     assert controller.careful(10) == pytest.approx(controller.seconds(10) * controller.costs.high)
 
 
+def test_a_go_that_stood_still_for_once_has_no_crowd_refused() -> None:
+    alone = Step(name="", quality=1.0, seconds=0.0)
+    controller = Controller([alone], Steering())
+    for _ in range(20):
+        controller.costs.observe(alone, 1, 0.003, 0.0)
+    controller.costs.observe(alone, 1, 0.6, 0.0)
+    assert 0.1 < controller.careful(6) < 1.0  # it is heeded, and six questions would not take 6 x 0.6 s or more
+
+
 def test_it_never_goes_below_the_floor() -> None:
     controller = measured()
     assert controller.choose(1.0, [Demand(1_000, 0.01)]) is FAST

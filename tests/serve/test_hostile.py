@@ -1,14 +1,23 @@
 """Whatever is thrown at the API, it answers with sense: never a 5xx, never a trace of itself."""
 
+import asyncio
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.hostile import Hostile, assail
+from benchmarks.server import Running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.serve.conftest import Caller
+from tests.serve.conftest import Caller, serving
 
+from twofold.core import Pipeline
+from twofold.serve.client import Client
 from twofold.serve.operations import OPERATIONS, Operation
+from twofold.serve.running import Guarded
+from twofold.serve.settings import Settings
 
 HOSTILE = st.sampled_from(
     ["", "'; DROP TABLE events; --", "../../etc/passwd", "\x00", "{{7*7}}", "$(id)", "<script>", "a" * 300, "\ud800",
@@ -88,3 +97,19 @@ def test_no_request_makes_the_server_fail(steady: Caller, operation: Operation) 
 def test_bytes_that_are_no_json_are_refused(steady: Caller, content: bytes) -> None:
     answer = steady("POST", "/recommend", content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (200, 400, 422)
+
+
+def test_hostile_bytes_on_the_wire_never_fail_the_server_and_learn_nothing(
+    artifact: Path, fitted: Pipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = [str(id_) for ids in (fitted.dataset.item_ids.ids, fitted.dataset.user_ids.ids) for id_ in ids[:10]]
+    with serving(Settings(artifact=artifact, events=tmp_path / "events.db"), http=Guarded) as url:
+        running = Running(url, os.getpid(), tmp_path / "no.log")
+        report = asyncio.run(assail(running, Hostile(3, known), 600, lambda _: None))
+        with Client(url) as client:
+            assert (client.health().status, client.health().trouble) == ("ok", None)
+    assert sum(report.statuses.values()) == 600
+    assert len(report.kinds) > 5
+    assert {200, 400, 404, 405, 422} <= report.statuses.keys()
+    assert (report.failed, report.leaked, report.silent) == ([], [], [])
+    assert not [record for record in caplog.records if record.exc_info]

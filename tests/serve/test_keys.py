@@ -36,6 +36,9 @@ def test_wrong_files_and_options_are_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text('[{"name": "a", "role": "king", "sha256": ""}]')
     with pytest.raises(ConfigError, match="no file of keys"):
         read_keys(tmp_path / "wrong")
+    (tmp_path / "wrong").write_text('[{"name": "a", "role": "read", "sha256": "é"}]', encoding="utf-8")
+    with pytest.raises(ConfigError, match="no file of keys"):
+        read_keys(tmp_path / "wrong")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_keys(tmp_path / "missing")
     for role, rate in [("king", 1.0), ("read", 0.0), ("read", float("nan"))]:
@@ -68,3 +71,12 @@ def test_a_role_holds_those_below_it() -> None:
         [True, True, False],
         [True, True, True],
     ]
+
+
+def test_keys_that_come_and_go_leave_the_others_as_they_were() -> None:
+    now = 0.0
+    stays, goes, comes = (Key(name=name, role="read", sha256=name * 64, rate=1.0) for name in "abc")
+    ring = Keyring([stays, goes], clock=lambda: now)
+    assert [ring.wait(key) for key in (stays, stays, goes)] == [0, 0, 0]
+    ring.take([stays, comes])
+    assert [ring.wait(stays), ring.wait(comes)] == [1, 0]

@@ -91,8 +91,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("regg", ["reg", "recency"])
     "did you mean 'reg'?"
     >>> nearest("zzz", ["reg", "recency"])
-    'known: recency, reg'
+    'known: recency, reg.'
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}."

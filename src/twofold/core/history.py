@@ -98,9 +98,9 @@ class Histories:
         span = slice(int(self.indptr[row]), int(self.indptr[row + 1]))
         return Histories(
             indptr=np.array([0, span.stop - span.start], np.int64),
-            items=self.items[span],
-            values=self.values[span],
-            timestamps=self.timestamps[span],
+            items=np.asarray(self.items)[span],  # memory-mapped arrays are slow to cut
+            values=np.asarray(self.values)[span],
+            timestamps=np.asarray(self.timestamps)[span],
         )
 
     def take(self, rows: npt.NDArray[np.integer]) -> "Histories":

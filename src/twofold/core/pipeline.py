@@ -53,6 +53,7 @@ class Pipeline:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self._names: tuple[Dataset | None, dict[int, tuple[Id, str]]] = (None, {})
         self.encoders: dict[str, Encoder] = _stages_of(Encoder, recipe.encode, "encode", "encodes nothing")
         self.expanders: dict[str, Expander] = _stages_of(Expander, recipe.expand, "expand", "writes nothing")
         self.retrievers: dict[str, Retriever] = _stages_of(Retriever, recipe.retrieve, "retrieve", "finds no items")
@@ -190,7 +191,7 @@ class Pipeline:
         found = self.rank(batch, max(depth(query.k, query.diversity) for query in queries))
         ranked = time.perf_counter()
         picks = [
-            self._picks(query, batch.take([row]), self._arranged(query, found.take([row])))
+            self._picks(query, batch.row(row), self._arranged(query, found.row(row, found.items.shape[1])))
             for row, query in enumerate(queries)
         ]
         spent = {
@@ -236,6 +237,8 @@ class Pipeline:
         for row, present in enumerate(zip(*(batch.has(evidence) for evidence in EVIDENCE), strict=True)):
             key = tuple(evidence for evidence, here in zip(EVIDENCE, present, strict=True) if here)
             groups.setdefault(key, []).append(row)
+        if len(groups) == 1:
+            return self._rank_alike(batch, next(iter(groups)), k)
         parts = [self._rank_alike(batch.take(rows), key, k) for key, rows in groups.items()]
         order = np.argsort(np.concatenate([np.array(rows) for rows in groups.values()]))
         return Candidates.stack(parts).take(order)
@@ -296,7 +299,7 @@ class Pipeline:
                 snippets |= self.retrievers[name].snippets(query.text, codes.tolist())
         heard = {name: scores[0].tolist() for name, scores in found.sources.items()}
         scores, reasons = found.scores[0].tolist(), self._reasons(query, batch, codes)
-        rows = zip(codes.tolist(), self.dataset.item_ids.decode(codes), self.dataset.titles(codes), strict=True)
+        rows = zip(codes.tolist(), self._named(codes), strict=True)
         return tuple(
             Pick(
                 item=item,
@@ -306,8 +309,19 @@ class Pipeline:
                 reason=reasons[column],
                 snippet=snippets.get(code),
             )
-            for column, (code, item, title) in enumerate(rows)
+            for column, (code, (item, title)) in enumerate(rows)
         )
+
+    def _named(self, codes: Codes) -> list[tuple[Id, str]]:
+        """Return the ids and titles of items; those of items that were shown before are remembered."""
+        if self._names[0] is not self.dataset:
+            self._names = (self.dataset, {})
+        names = self._names[1]
+        if unknown := [code for code in codes.tolist() if code not in names]:
+            new = np.array(unknown, np.int32)
+            pairs = zip(self.dataset.item_ids.decode(new), self.dataset.titles(new), strict=True)
+            names.update(zip(unknown, pairs, strict=True))
+        return [names[code] for code in codes.tolist()]
 
     def _reasons(self, query: Query, batch: Batch, codes: Codes) -> list[str]:
         """Say why items are here: by the search text, else by the event that adds most to the score."""
@@ -328,8 +342,8 @@ class Pipeline:
                 best = amounts.argmax(axis=0)
                 told = open_ & (amounts[best, np.arange(len(codes))] > 0)
                 open_ &= ~told
-                titles = self.dataset.titles(events.items[best[told]])
-                for column, title in zip(np.flatnonzero(told), titles, strict=True):
+                named = self._named(events.items[best[told]])
+                for column, (_, title) in zip(np.flatnonzero(told), named, strict=True):
                     reasons[column] = f"{words} {title}"
         return reasons
 

@@ -109,6 +109,16 @@ class Batch:
             allowed=None if self.allowed is None else self.allowed[index],
         )
 
+    def row(self, row: int) -> "Batch":
+        """Return one query, without a copy."""
+        return Batch(
+            histories=self.histories.row(row),
+            seeds=self.seeds.row(row),
+            texts=self.texts[row : row + 1],
+            images=self.images[row : row + 1],
+            allowed=None if self.allowed is None else self.allowed[row : row + 1],
+        )
+
     @classmethod
     def of_histories(cls, histories: Histories, allowed: npt.NDArray[np.bool_] | None = None) -> "Batch":
         """Make a batch of "for you" queries."""

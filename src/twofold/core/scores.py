@@ -58,6 +58,10 @@ class Candidates:
         """Return the rankings of the given queries, in the given order."""
         return self._map(lambda array: array[np.asarray(rows, np.int64)])
 
+    def row(self, row: int, k: int) -> "Candidates":
+        """Return the k best of one ranking, without a copy."""
+        return self._map(lambda array: array[row : row + 1, :k])
+
     def ordered(self) -> "Candidates":
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
         order = np.lexsort((self.items, -self.scores), axis=1)

@@ -28,6 +28,8 @@ def open_session(graph: bytes | Path, what: str, *, threads: int = 0, arena: boo
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
     options.log_severity_level = 3
+    # Threads that turn while they wait take the cores from other workers: a third to a half of the CPU of a search.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises many classes of its own

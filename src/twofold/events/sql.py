@@ -4,6 +4,8 @@ The file is in WAL mode, so that reading never waits for writing, and every comm
 `append` returns. SQLite lets one process write at a time, so offsets become visible in their order.
 """
 
+import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +57,9 @@ class SqlStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._watching = threading.Lock()
+        self._watch: sa.PoolProxiedConnection | None = None
+        self._version: int | None = None
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": PATIENCE, "check_same_thread": False}
         )
@@ -93,8 +98,21 @@ class SqlStore:
         with self._reading() as connection:
             return connection.execute(sa.select(sa.func.max(EVENTS.c.offset))).scalar_one() or 0
 
+    def changed(self) -> bool:
+        """See `EventStore.changed`; SQLite counts the commits of others for each connection, so one is kept for it."""
+        with self._told("read"), self._watching:
+            if self._watch is None:
+                self._watch = self._engine.raw_connection()
+            found = self._watch.cursor().execute("PRAGMA data_version").fetchone()[0]
+        before, self._version = self._version, found
+        return bool(found != before)
+
     def close(self) -> None:
         """See `EventStore.close`."""
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
         self._engine.dispose()
 
     def _select(self, where: Any, order: Any, limit: int) -> list[Stored]:
@@ -118,8 +136,9 @@ class SqlStore:
         """Say in one sentence what a database could not do."""
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            raise StoreError(f"{self.path} cannot be {what} ({error.orig}); check the file and its disk.") from error
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            said = getattr(error, "orig", error)
+            raise StoreError(f"{self.path} cannot be {what} ({said}); check the file and its disk.") from error
 
 
 def _prepare(connection: Any, _: Any) -> None:

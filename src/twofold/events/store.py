@@ -72,6 +72,14 @@ class EventStore(Protocol):
         """
         ...
 
+    def changed(self) -> bool:
+        """Return whether something may have been stored since this was asked last; it costs next to nothing.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and connections; closing twice does nothing more."""
         ...
@@ -86,6 +94,7 @@ class MemoryStore:
         self._events: list[Stored] = []
         self._of_user: dict[str, list[Stored]] = defaultdict(list)
         self._of_slate: dict[str, list[Stored]] = defaultdict(list)
+        self._seen = 0
 
     def append(self, events: Sequence[Event]) -> int:
         """See `EventStore.append`."""
@@ -125,6 +134,11 @@ class MemoryStore:
         """See `EventStore.end`."""
         with self._lock:
             return len(self._events)
+
+    def changed(self) -> bool:
+        """See `EventStore.changed`."""
+        before, self._seen = self._seen, self.end()
+        return self._seen != before
 
     def close(self) -> None:
         """See `EventStore.close`; what is stored stays until the object goes."""

@@ -1,6 +1,7 @@
 """EASE: a full-rank linear item-item model with a closed form, in primal and in dual form."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -88,7 +89,22 @@ class EASE(Recommender):
             self._fit_dual(likes.astype(np.float64))
         else:
             self._fit_primal(likes)
+        self._prepare()
         return self
+
+    def restore(self, folder: Path, dataset: Dataset) -> None:
+        """Read what `save` wrote; arrays are memory-mapped."""
+        super().restore(folder, dataset)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what every answer needs and nothing changes."""
+        self._place = np.full(self.items, -1)
+        self._place[self.liked] = np.arange(len(self.liked))
+        if self.kernel is not None:
+            shape = (len(self.liked), len(self.kernel))
+            self._fans = sp.csr_matrix((self.data, self.indices, self.indptr), shape=shape, copy=False)
+            self._likes = self._fans.T
 
     def _fit_primal(self, likes: sp.csr_matrix) -> None:
         inverse = _inverse((likes.T @ likes).toarray(), self.config.reg)
@@ -106,15 +122,19 @@ class EASE(Recommender):
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]."""
-        weights = recency_weights(histories, self.config.recency) if self.config.recency < 1 else None
-        history = like_matrix(histories, self.items, weights)[:, self.liked]
+        rows, places = histories.rows, self._place[histories.items]
+        rows, places, known = rows[places >= 0], places[places >= 0], places >= 0
+        history = np.zeros((len(histories), len(self.liked)), np.float32)
+        if self.config.recency < 1:
+            np.add.at(history, (rows, places), recency_weights(histories, self.config.recency)[known])
+        else:
+            history[rows, places] = 1
         scores = np.zeros((len(histories), self.items), np.float32)
         if self.weights is not None:
             scores[:, self.liked] = history @ self.weights
         else:
-            fans, dense = self._fans(), history.toarray()
-            smooth = np.asarray(fans @ (self.kernel @ (fans.T @ dense.T))).T
-            scores[:, self.liked] = dense - (dense - smooth) * self.scale
+            smooth = np.asarray(self._fans @ (self.kernel @ (self._likes @ history.T))).T
+            scores[:, self.liked] = history - (history - smooth) * self.scale
         return scores
 
     def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
@@ -124,15 +144,12 @@ class EASE(Recommender):
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """Return B[rows, columns], 0 where either item was never liked."""
-        place = np.full(self.items + self.fresh, -1)
-        place[self.liked] = np.arange(len(self.liked))
-        up, across = place[rows], place[columns]
+        up, across = (np.where(codes < self.items, self._place[codes % self.items], -1) for codes in (rows, columns))
         if self.weights is not None:
             part = self.weights[np.ix_(up, across)]
         else:
             assert self.scale is not None
-            fans = self._fans()
-            part = fans[up] @ (self.kernel @ fans[across].T.toarray()) * self.scale[across]
+            part = self._fans[up] @ (self.kernel @ self._fans[across].T.toarray()) * self.scale[across]
             part[rows[:, None] == columns] = 0
         return np.where((up[:, None] < 0) | (across < 0), np.float32(0), part)
 
@@ -143,14 +160,9 @@ class EASE(Recommender):
         if self.weights is not None:
             product[self.liked] = self.weights @ rows
         elif self.kernel is not None and self.scale is not None:
-            fans, scaled = self._fans(), rows * self.scale[:, None]
-            product[self.liked] = rows - scaled + fans @ (self.kernel @ (fans.T @ scaled))
+            scaled = rows * self.scale[:, None]
+            product[self.liked] = rows - scaled + self._fans @ (self.kernel @ (self._likes @ scaled))
         return product
-
-    def _fans(self) -> sp.csr_matrix:
-        assert self.kernel is not None
-        shape = (len(self.liked), len(self.kernel))
-        return sp.csr_matrix((self.data, self.indices, self.indptr), shape=shape, copy=False)
 
 
 def _inverse(gram: npt.NDArray[np.floating], reg: float) -> npt.NDArray[np.floating]:

@@ -10,7 +10,7 @@ from twofold.serve.problems import Refusal
 from twofold.serve.server import Server
 from twofold.serve.settings import is_loopback
 
-__all__ = ["admit"]
+__all__ = ["admit", "may"]
 
 
 def admit(server: Server, request: Request, role: Role | None) -> None:
@@ -43,6 +43,14 @@ def admit(server: Server, request: Request, role: Role | None) -> None:
             f"this key may ask {key.rate:g} times a second; wait {wait:.2f} s.",
             {"Retry-After": str(math.ceil(wait))},
         )
+
+
+def may(server: Server, request: Request, role: Role) -> bool:
+    """Return whether whoever asks may do what a role may, where all may ask."""
+    if server.keyring is None:
+        return True
+    key = server.keyring.find(_token(request))
+    return key is not None and key.may(role)
 
 
 def _token(request: Request) -> str:

@@ -20,6 +20,7 @@ from twofold.events import EventStore
 from twofold.serve.access import admit
 from twofold.serve.bundle import Asset, answer_asset, read_bundle
 from twofold.serve.description import describe, page
+from twofold.serve.gathering import plain
 from twofold.serve.operations import OPERATIONS, Operation
 from twofold.serve.problems import Refusal, answer_problem
 from twofold.serve.server import Server
@@ -102,8 +103,10 @@ def _endpoint(operation: Operation) -> Endpoint:
             elif decoder is not None:
                 ask = decoder.decode(await _body(request, server.settings))
             response = Response(encoded(await operation.handler(server, request, ask)), media_type="application/json")
-        except Exception as error:
-            response = answer_problem(request, error)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            response = answer_problem(request, plain(error))
         metrics = server.metrics
         metrics.requests.labels(operation.path, operation.method, response.status_code).inc()
         metrics.seconds.labels(operation.path).observe(time.perf_counter() - begun)

@@ -1,6 +1,7 @@
 """The requests that a client sends, each with the type of its answer; the two clients differ only in how they wait."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from twofold.core.event import Event
 from twofold.core.ids import Id
 from twofold.serve import wire
 
-__all__ = ["ApiError", "Call"]
+__all__ = ["ApiError", "Call", "Tries"]
 
 
 class ApiError(TwofoldError):
@@ -57,18 +58,72 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             ApiError: it holds none.
         """
         if not response.is_success:
-            wait = response.headers.get("retry-after", "")
             try:
                 detail = msgspec.json.decode(response.content, type=wire.Problem).detail
             except msgspec.MsgspecError:
                 detail = f"the server answered {response.status_code} without saying why; see its log."
-            raise ApiError(response.status_code, detail, float(wait) if wait.isdecimal() else None)
+            raise ApiError(response.status_code, detail, _patience(response))
         try:
             return msgspec.json.decode(response.content, type=self.answer)
         except msgspec.MsgspecError as error:
             raise ApiError(
                 response.status_code, f"the answer is of another version ({error}); use the server's version."
             ) from None
+
+
+class Tries:
+    """The tries of one call: a second one where the first met a broken connection, or a 503 that says when.
+
+    Every call may be sent twice: a question changes nothing, an event counts once by its id, and what is put or
+    removed twice is put or removed.
+
+    Args:
+        call: what is asked.
+        seconds: how long all of it may take; less where the call has a deadline.
+        retry: whether there may be a second try.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self, call: Call, seconds: float, *, retry: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        deadline = (call.body or {}).get("deadline_ms")
+        self.call, self._retry, self._clock = call, retry, clock
+        self._deadline = deadline is not None
+        self._until = clock() + (seconds if deadline is None else min(seconds, deadline / 1000))
+        self._tried = False
+
+    def request(self) -> dict[str, Any]:
+        """Return the request of the next try; a second one has what is left of the time."""
+        if not self._tried:
+            self._tried = True
+            return self.call.request()
+        left = max(self._until - self._clock(), 0.001)
+        shorter = {"deadline_ms": left * 1000} if self._deadline else {}
+        call = msgspec.structs.replace(self.call, body={**self.call.body, **shorter} if self.call.body else None)
+        return {**call.request(), "timeout": left}
+
+    def again(self, outcome: httpx2.Response | httpx2.TransportError) -> float | None:
+        """Return in how many seconds to try again; None where the outcome stands."""
+        if isinstance(outcome, httpx2.TransportError):
+            wait = _broken(outcome)
+        else:
+            wait = _patience(outcome) if outcome.status_code == 503 else None
+        if not self._retry or wait is None or self._clock() + wait >= self._until:
+            return None
+        self._retry = False
+        return wait
+
+
+def _patience(response: httpx2.Response) -> float | None:
+    """Return how long a server asks to wait."""
+    wait = response.headers.get("retry-after", "")
+    return float(wait) if wait.isdecimal() else None
+
+
+def _broken(error: httpx2.TransportError) -> float | None:
+    """Return 0 where a connection broke, as when a worker dies; another one answers at once."""
+    return 0.0 if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError) else None
 
 
 def search(text: str, **more: Any) -> Call:

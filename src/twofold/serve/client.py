@@ -1,5 +1,7 @@
 """`Client` and `AsyncClient`: the API as Python, with the types of its answers."""
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
@@ -10,7 +12,7 @@ from twofold.core.event import Event
 from twofold.core.ids import Id
 from twofold.core.slate import Slate
 from twofold.serve import calls, wire
-from twofold.serve.calls import ApiError, Call
+from twofold.serve.calls import ApiError, Call, Tries
 from twofold.serve.lanes import Priority
 
 __all__ = ["ApiError", "AsyncClient", "Client"]
@@ -26,6 +28,8 @@ class Client:
         transport: how requests travel; by default over the network.
         priority: of its questions: whether somebody waits for them.
         deadline_ms: by when answers are wanted; what could only come later is refused at once.
+        retry: whether a call is sent once more, in the time that is left, where its connection breaks or the server
+            says to come back (503 with Retry-After).
     """
 
     def __init__(
@@ -37,8 +41,10 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
         priority: Priority = "standard",
         deadline_ms: float | None = None,
+        retry: bool = True,
     ) -> None:
         self._more = {"priority": priority, "deadline_ms": deadline_ms}
+        self._seconds, self._retry = timeout, retry
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(
             base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
@@ -175,11 +181,17 @@ class Client:
         Raises:
             ApiError: there is none, or the server cannot be reached.
         """
-        try:
-            response = self._http.request(**call.request())
-        except httpx2.TransportError as error:
-            raise unreachable(self._http.base_url, error) from error
-        return call.read(response)
+        tries = Tries(call, self._seconds, retry=self._retry)
+        while True:
+            outcome: httpx2.Response | httpx2.TransportError
+            try:
+                outcome = self._http.request(**tries.request())
+            except httpx2.TransportError as error:
+                outcome = error
+            wait = tries.again(outcome)
+            if wait is None:
+                return call.read(reached(self._http.base_url, outcome))
+            time.sleep(wait)
 
 
 class AsyncClient:
@@ -192,6 +204,8 @@ class AsyncClient:
         transport: how requests travel; by default over the network.
         priority: of its questions: whether somebody waits for them.
         deadline_ms: by when answers are wanted; what could only come later is refused at once.
+        retry: whether a call is sent once more, in the time that is left, where its connection breaks or the server
+            says to come back (503 with Retry-After).
     """
 
     def __init__(
@@ -203,8 +217,10 @@ class AsyncClient:
         transport: httpx2.AsyncBaseTransport | None = None,
         priority: Priority = "standard",
         deadline_ms: float | None = None,
+        retry: bool = True,
     ) -> None:
         self._more = {"priority": priority, "deadline_ms": deadline_ms}
+        self._seconds, self._retry = timeout, retry
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.AsyncClient(
             base_url=url, headers=headers, timeout=timeout, transport=transport, verify=_secured(url)
@@ -359,16 +375,29 @@ class AsyncClient:
         Raises:
             ApiError: there is none, or the server cannot be reached.
         """
-        try:
-            response = await self._http.request(**call.request())
-        except httpx2.TransportError as error:
-            raise unreachable(self._http.base_url, error) from error
-        return call.read(response)
+        tries = Tries(call, self._seconds, retry=self._retry)
+        while True:
+            outcome: httpx2.Response | httpx2.TransportError
+            try:
+                outcome = await self._http.request(**tries.request())
+            except httpx2.TransportError as error:
+                outcome = error
+            wait = tries.again(outcome)
+            if wait is None:
+                return call.read(reached(self._http.base_url, outcome))
+            await asyncio.sleep(wait)
 
 
-def unreachable(url: object, error: Exception) -> ApiError:
-    """Return the error for a server that does not answer."""
-    return ApiError(0, f"{url} does not answer ({type(error).__name__}); check that the server runs there.")
+def reached(url: object, outcome: httpx2.Response | httpx2.TransportError) -> httpx2.Response:
+    """Return the response, where there is one.
+
+    Raises:
+        ApiError: the server does not answer.
+    """
+    if isinstance(outcome, httpx2.TransportError):
+        said = f"{url} does not answer ({type(outcome).__name__}); check that the server runs there."
+        raise ApiError(0, said) from outcome
+    return outcome
 
 
 def _secured(url: str) -> bool:

@@ -25,6 +25,9 @@ MEMORY = 0.15
 """The weight of a new go in the running means."""
 WARM = 5
 """Goes after which what was measured is believed; the first are slow, and are soon forgotten."""
+STALL = 10.0
+"""How many times its predicted seconds a go counts for at most. One that stood still, as while another artifact is
+opened, says nothing of the next; taken at its word it would have questions refused that are answered at once."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
 TURN, OWN = 3, 0.2
@@ -130,6 +133,8 @@ class Costs:
         """
         expected = self.each * self.start + self.another(step) * count
         if self.known and expected > 0:
+            seconds = min(seconds, STALL * expected)
+            encoding = min(encoding, seconds)
             self._ratios.append(seconds / expected)
             ordered = sorted(self._ratios)
             self._high = max(1.0, ordered[min(len(ordered) - 1, int(HIGH * len(ordered)))])

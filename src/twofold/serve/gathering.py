@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from twofold.serve.problems import Refusal
 
-__all__ = ["Gatherer"]
+__all__ = ["Gatherer", "plain"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,8 +87,8 @@ class Gatherer(Generic[T, R]):
         results: Sequence[R | Exception]
         try:
             results = self._work([task for task, _ in batch])
-        except Exception as error:
-            results = [error] * len(batch)
+        except BaseException as error:
+            results = [plain(error)] * len(batch)
         loop.call_soon_threadsafe(self._finish, batch, results)
 
     def _finish(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]], results: Sequence[R | Exception]) -> None:
@@ -101,3 +101,12 @@ class Gatherer(Generic[T, R]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def plain(error: BaseException) -> Exception:
+    """Return an error that is an `Exception`: the panic of a library in Rust is none, and would end a thread unseen."""
+    if isinstance(error, Exception):
+        return error
+    failed = RuntimeError(f"a library failed: {type(error).__name__}")
+    failed.__cause__ = error
+    return failed

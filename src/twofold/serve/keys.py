@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     name: str
     role: Role
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     rate: float = 50.0
     """Requests a second; for a second or two it may be twice as many."""
 
@@ -49,8 +49,15 @@ class Keyring:
     """
 
     def __init__(self, keys: Sequence[Key], *, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._keys, self._share, self._clock = tuple(keys), share, clock
-        self._buckets = {key.name: (self._most(key), clock()) for key in keys}
+        self._share, self._clock = share, clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+        self.take(keys)
+
+    def take(self, keys: Sequence[Key]) -> None:
+        """Let other keys count from now on; what one that stays has used up stays used up."""
+        now = self._clock()
+        self._buckets = {key.name: self._buckets.get(key.name, (self._most(key), now)) for key in keys}
+        self._keys = tuple(keys)
 
     def find(self, token: str) -> Key | None:
         """Return the key of a token; every key is compared, each in the same time."""
@@ -63,8 +70,8 @@ class Keyring:
     def wait(self, key: Key) -> float:
         """Count a request, and return how many seconds too early it is; 0 where it may go on."""
         rate = key.rate * self._share
-        left, since = self._buckets[key.name]
         now = self._clock()
+        left, since = self._buckets.get(key.name, (self._most(key), now))
         left = min(left + (now - since) * rate, self._most(key))
         if left < 1:
             self._buckets[key.name] = (left, now)
@@ -87,8 +94,8 @@ def read_keys(path: Path) -> list[Key]:
         keys = msgspec.json.decode(path.read_bytes(), type=list[Key])
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); make keys with `twofold keys add`.") from None
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ConfigError(f"{path} is no file of keys ({error}); make keys with `twofold keys add`.") from None
+    except (msgspec.MsgspecError, UnicodeError):  # what they say of the file may be a key, and this may be logged
+        raise ConfigError(f"{path} is no file of keys; make keys with `twofold keys add`.") from None
     if any(key.rate <= 0 for key in keys):
         raise ConfigError(f"{path} has a key whose rate is not above 0; mend it.")
     return keys
@@ -111,7 +118,7 @@ def add_key(path: Path, name: str, role: str, rate: float = 50.0) -> str:
 
 
 def remove_key(path: Path, name: str) -> None:
-    """Take a key out of a file; servers forget it when they start anew.
+    """Take a key out of a file; servers that run forget it within a second.
 
     Raises:
         ConfigError: there is no such key.

@@ -1,10 +1,12 @@
 """The operations of the API: a list from which both the routes and their description are made."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+import msgspec
 from starlette.requests import Request
 
 from twofold.core.event import Event
@@ -12,6 +14,7 @@ from twofold.core.ids import Id
 from twofold.core.query import Query
 from twofold.core.scores import Mask
 from twofold.serve import wire
+from twofold.serve.access import may
 from twofold.serve.counting import check_columns, count, describe_catalogue, find_users, shown
 from twofold.serve.explaining import explain
 from twofold.serve.hearing import heard
@@ -22,6 +25,10 @@ from twofold.serve.problems import Refusal
 from twofold.serve.server import Server
 
 __all__ = ["OPERATIONS", "Operation"]
+
+AHEAD = 86_400_000
+"""Milliseconds by which a caller's clock may be ahead. All that is popular ages by the newest event: one of the far
+future would make everything else count nothing."""
 
 Handler = Callable[[Server, Request, Any], Awaitable[object]]
 
@@ -179,14 +186,17 @@ async def show_user(server: Server, request: Request, _: None) -> wire.User:
     return wire.User(user=user, attributes=live.about_user(user), events=len(live.events_of(user).items))
 
 
-async def health(server: Server, _: Request, __: None) -> wire.Health:
-    """Say how the server is."""
-    return await asyncio.to_thread(server.health)
-
-
-async def ready(server: Server, _: Request, __: None) -> wire.Health:
-    """Say whether the server should get requests: 503 while it is behind with events."""
+async def health(server: Server, request: Request, _: None) -> wire.Health:
+    """Say how the server is; what the trouble is, where there are keys, only to one of role `admin`."""
     found = await asyncio.to_thread(server.health)
+    if found.trouble is None or may(server, request, "admin"):
+        return found
+    return msgspec.structs.replace(found, trouble="something is wrong; ask with a key of role admin, or see the log.")
+
+
+async def ready(server: Server, request: Request, _: None) -> wire.Health:
+    """Say whether the server should get requests: 503 while it is behind with events."""
+    found = await health(server, request, None)
     if found.status != "ok":
         raise Refusal(503, f"this worker is {found.behind:,} events behind; ask another one.", {"Retry-After": "1"})
     return found
@@ -227,8 +237,10 @@ async def _recorded(server: Server, event: Event) -> wire.Accepted:
 
 
 async def _record(server: Server, given: list[wire.Feedback]) -> wire.Accepted:
-    events = []
+    events, latest = [], time.time_ns() // 1_000_000 + AHEAD
     for one in given:
+        if one.timestamp is not None and one.timestamp > latest:
+            raise Refusal(422, f"an event cannot be at {one.timestamp}, which is yet to come; mend the sender's clock.")
         own: Mapping[str, Any] = {
             name: value for name in ("timestamp", "id") if (value := getattr(one, name)) is not None
         }

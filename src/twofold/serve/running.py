@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
@@ -22,6 +23,9 @@ __all__ = ["Guarded", "run_server"]
 
 HEAD_SECONDS = 10.0
 """How long the head of a request may take to arrive; a connection that says nothing is cut after it."""
+HEAD_BYTES = 65_536
+UNREAD_SECONDS = 30.0
+"""How long a caller may leave an answer unread."""
 IDLE_SECONDS = 30
 GRACE_SECONDS = 20
 HUNG_SECONDS = 60
@@ -74,7 +78,10 @@ class Supervisor(Multiprocess):
         """Look at each worker; one that dies while it is asked is known at once by the end of its pipe."""
         for process in self.processes:
             process.child_conn.close()  # the worker has its own; as long as this one is open there is no end
+        before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
+        for dead in before - {process.pid for process in self.processes}:
+            mark_process_dead(dead)  # type: ignore[no-untyped-call]  # else what waited in it would wait for ever
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -90,9 +97,12 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 class Guarded(HttpToolsProtocol):
-    """HTTP whose requests must come with their heads in time."""
+    """HTTP whose requests must come with heads of some size in time, and whose answers must be read."""
 
     _cut: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _head: int | None = None
+    """Bytes of a head that has begun and has not ended."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the head of a request."""
@@ -107,10 +117,32 @@ class Guarded(HttpToolsProtocol):
             self._head_came()
         elif self._cut is None and (before is None or before.response_complete):
             self._await_head()
+        if self._head is not None and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        """Begin to count the bytes of a head."""
+        super().on_message_begin()
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        """Count no more."""
+        self._head = None
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for an answer to be read, where it does not fit into the buffers of the system."""
+        if self._unread is None and self.transport.get_write_buffer_size():
+            self._unread = self.loop.call_later(UNREAD_SECONDS, self._drop_unread)
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._head_came()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def _await_head(self) -> None:
@@ -120,3 +152,8 @@ class Guarded(HttpToolsProtocol):
         if self._cut is not None:
             self._cut.cancel()
             self._cut = None
+
+    def _drop_unread(self) -> None:
+        self._unread = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()

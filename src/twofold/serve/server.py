@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twofold.core.artifact import Artifact
-from twofold.core.errors import StoreError, TwofoldError
+from twofold.core.errors import ConfigError, StoreError, TwofoldError
 from twofold.core.event import Event
 from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
@@ -21,7 +21,7 @@ from twofold.events import EventStore, SqlStore
 from twofold.serve import wire
 from twofold.serve.asking import Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
-from twofold.serve.gathering import Gatherer
+from twofold.serve.gathering import Gatherer, plain
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
@@ -33,7 +33,8 @@ __all__ = ["Server", "check"]
 log = logging.getLogger("twofold.serve")
 
 LOOK_SECONDS = 0.25
-"""How often the artifact's link is looked at."""
+"""How often the artifact's link and the keys are looked at."""
+MANIFEST = "manifest.json"
 WRITES_TOGETHER = 256
 BEHIND = 1_000
 """So many unread events, and a worker asks for no more traffic until it has caught up."""
@@ -54,7 +55,10 @@ class Server:
 
     def __init__(self, settings: Settings, store: EventStore | None = None) -> None:
         self.settings, self.metrics = settings, Metrics()
-        self.keyring = Keyring(read_keys(settings.keys), share=1 / settings.workers) if settings.keys else None
+        self.keyring: Keyring | None = None
+        if settings.keys is not None:
+            self._known_keys = _sign(settings.keys)
+            self.keyring = Keyring(read_keys(settings.keys), share=1 / settings.workers)
         self.store = SqlStore(settings.events) if store is None else store
         self.trouble: str | None = None
         self._vectors = VectorCache(settings.cached_vectors)
@@ -170,9 +174,9 @@ class Server:
         self.metrics.together.observe(len(queries))
         try:
             slates = pipeline.run_many(queries)
-        except Exception as error:
+        except BaseException as error:
             if len(queries) == 1:
-                return [error]
+                return [plain(error)]
             return [answer for query in queries for answer in self._answer(by, [query])]  # only the wrong ones fail
         if by.ladder is None:
             return slates
@@ -187,10 +191,13 @@ class Server:
         return [None] * len(batches)
 
     def _follow(self) -> None:
-        """Read what other workers wrote."""
+        """Read what other workers wrote; now and then unasked, for an artifact that came since the last change."""
+        read = 0.0
         while not self._stopped.wait(self.settings.follow_seconds):
             try:
-                self.live.follow()
+                if self.store.changed() or time.monotonic() - read > LOOK_SECONDS:
+                    read = time.monotonic()
+                    self.live.follow()
             except StoreError as error:
                 self._tell(str(error))
             except Exception:
@@ -198,7 +205,7 @@ class Server:
                 self._tell("following the event store failed; see the log.")
 
     def _keep(self) -> None:
-        """Put new items in, and open the artifact that the link names when it names another one."""
+        """Put new items in, open the artifact that the link names when it names another one, and reread the keys."""
         looked = 0.0
         while not self._stopped.is_set():
             try:
@@ -207,13 +214,14 @@ class Server:
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     self._swap()
+                    self._reread_keys()
             except Exception:
                 log.exception("taking in items failed")
                 self._tell("taking in items failed; see the log.")
 
     def _swap(self) -> None:
         """Let another artifact answer where there is one; if it cannot be opened the present one goes on."""
-        if (sign := _sign(self.settings.artifact)) in (self._seen, None):
+        if (sign := _sign(self.settings.artifact.resolve() / MANIFEST)) in (self._seen, None):
             return
         self.trouble = None
         try:
@@ -227,12 +235,24 @@ class Server:
         self.metrics.swaps.labels("done").inc()
         log.info("artifact %s answers from now on", answering.live.name)
 
+    def _reread_keys(self) -> None:
+        """Take in the file of keys where it has changed; if it cannot be read the known keys go on."""
+        if self.keyring is None or self.settings.keys is None:
+            return
+        if (sign := _sign(self.settings.keys)) == self._known_keys:
+            return
+        self._known_keys, self.trouble = sign, None
+        try:
+            self.keyring.take(read_keys(self.settings.keys))
+        except ConfigError as error:
+            self._tell(f"the keys stay as they were: {error}")
+
     def _open(self) -> tuple[object, Answering]:
         """Open the artifact, and let it take in all that happened since it was fitted."""
-        sign = _sign(self.settings.artifact)
         folder = self.settings.artifact.resolve()  # the link may change while this one is read
+        sign = _sign(folder / MANIFEST)
         pipeline = Pipeline.load(folder)
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
         live.catch_up()
         return sign, replace(self._steered(live, folder), about=manifest)
@@ -283,10 +303,10 @@ def check(settings: Settings) -> None:
     SqlStore(settings.events).close()
 
 
-def _sign(artifact: Path) -> object | None:
-    """Return what changes when another artifact is there; None while there is none."""
+def _sign(file: Path) -> object | None:
+    """Return what changes when another file is there; None while there is none."""
     try:
-        about = (artifact.resolve() / "manifest.json").stat()
+        about = file.stat()
     except OSError:
         return None
     return about.st_dev, about.st_ino, about.st_mtime_ns

@@ -49,8 +49,8 @@ class Settings:
     """The share of the top rung's quality below which no rung answers."""
     cached_vectors: int = 10_000
     """Search texts whose vectors are kept."""
-    follow_seconds: float = 0.05
-    """How often the event store is looked at for what other workers wrote."""
+    follow_seconds: float = 0.01
+    """How often the event store is asked whether other workers wrote something."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.port <= 65_535 and 1 <= self.workers <= 256):

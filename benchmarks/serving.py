@@ -1,0 +1,213 @@
+"""Recommendations over HTTP, beside what others would put behind FastAPI, on the same cores and data.
+
+Each is a server of two workers on the same machine as what asks it. At a fixed rate, arrivals are by chance and an
+answer's time counts from when it was due; at saturation, 16 connections ask as fast as they are answered. Rounds of
+all servers are in turn, so that whatever else the machine does hits all alike.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import http_peers
+from benchmarks.server import Running, fitted, serving
+from twofold.core.errors import DataError
+from twofold.data import read_data
+
+__all__ = ["PROTOCOL", "QUESTIONS", "compared", "others", "run"]
+
+RATE, RATE_SECONDS = 100.0, 10.0
+CONNECTIONS, SATURATED_SECONDS = 16, 8.0
+ROUNDS = int(os.environ.get("TWOFOLD_SERVING_ROUNDS", "3"))
+QUESTIONS = 5_000
+LUA = """
+local bodies = {}
+for line in io.lines("%s") do bodies[#bodies + 1] = line end
+local at = 0
+request = function()
+  at = at %% #bodies + 1
+  return wrk.format("POST", "%s", {["Content-Type"] = "application/json"}, bodies[at])
+end
+"""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What came of questions."""
+
+    rate: float
+    """Answers a second."""
+    p50: float
+    p99: float
+    """Milliseconds."""
+    failed: int = 0
+    cpu: float = float("nan")
+    """Milliseconds of CPU that the server spent for an answer."""
+
+
+@dataclass(slots=True)
+class System:
+    """A server and what it was asked."""
+
+    server: Running
+    path: str
+    bodies: Sequence[bytes]
+    steady: list[Asked] = field(default_factory=list)
+    full: list[Asked] = field(default_factory=list)
+
+
+async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Asked:
+    """Ask by chance at a rate, whether or not earlier questions are answered."""
+    due = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds)).cumsum()
+    due = due[due < seconds]
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    took, failed = [], 0
+    begun = time.perf_counter()
+
+    async def ask(number: int) -> None:
+        nonlocal failed
+        await asyncio.sleep(begun + due[number] - time.perf_counter())
+        streams = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", system.server.port)
+        body = system.bodies[number % len(system.bodies)]
+        head = f"POST {system.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        streams[1].write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = await streams[0].readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", answer)
+        await streams[0].readexactly(int(length[1]) if length else 0)
+        took.append(1000 * (time.perf_counter() - begun - due[number]))
+        failed += not answer.startswith(b"HTTP/1.1 200")
+        idle.append(streams)
+
+    before = _cpu(system.server)
+    await asyncio.gather(*(ask(number) for number in range(len(due))))
+    spent = _cpu(system.server) - before
+    for _, writer in idle:
+        writer.close()
+    p50, p99 = np.percentile(took, (50, 99))
+    return Asked(len(due) / seconds, float(p50), float(p99), failed, 1000 * spent / len(due))
+
+
+def saturated(system: System, seconds: float, folder: Path) -> Asked:
+    """Ask with `wrk`, over some connections as fast as answers come."""
+    bodies, script = folder / "bodies.txt", folder / "ask.lua"
+    bodies.write_bytes(b"\n".join(system.bodies))
+    script.write_text(LUA % (bodies, system.path), encoding="utf-8")
+    before = _cpu(system.server)
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
+    done = subprocess.run([*command, system.server.url], check=True, capture_output=True, text=True)
+    spent = _cpu(system.server) - before
+    told = {name: re.search(rf"{name}\s+([\d.]+)(us|ms|s|m)\b", done.stdout) for name in ("50%", "99%")}
+    p50, p99 = (float(found[1]) * UNITS[found[2]] for found in told.values() if found)
+    count = re.search(r"(\d+) requests in", done.stdout)
+    failed = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", done.stdout)))
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    assert count is not None
+    assert rate is not None
+    return Asked(float(rate[1]), p50, p99, failed, 1000 * spent / max(int(count[1]), 1))
+
+
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "m": 60_000.0}
+
+
+def _cpu(server: Running) -> float:
+    """Return the seconds of CPU that a server and its workers have used."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if server.process in (int(stat.parent.name), int(fields[1])):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure recommendations on ml-latest-small, beside implicit's."""
+    dataset = read_data(data / "ml-latest-small")
+    users = np.random.default_rng(0).choice(dataset.user_ids.ids.to_list(), QUESTIONS).tolist()
+    bodies = [json.dumps({"user": user, "k": 10}).encode() for user in users]
+    with tempfile.TemporaryDirectory() as name:
+        ours, theirs = Path(name) / "ours", Path(name) / "theirs"
+        ours.mkdir()
+        theirs.mkdir()
+        progress("fitting")
+        http_peers.prepare_recommend(dataset, theirs)
+        rows = compared("recommend", fitted(dataset, ours), theirs, bodies, progress)
+    about = {
+        "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons; no answer is kept",
+        "peer": f"implicit ALS {http_peers.ALS} behind FastAPI",
+    }
+    return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
+
+
+PROTOCOL: dict[str, Any] = {
+    "data": "ml-latest-small",
+    "workers": 2,
+    "at a rate": f"{RATE:g} a second for {RATE_SECONDS:g} s, by chance (Poisson); from when an answer was due",
+    "saturated": f"wrk, {CONNECTIONS} connections, {SATURATED_SECONDS:g} s; on the same cores",
+    "rounds": f"{ROUNDS}, in turn; medians, and the extremes",
+    "CPU": "of all processes of a server, over its answers",
+}
+
+
+def others() -> str:
+    """Return how much else the machine did."""
+    return f"{os.getloadavg()[2]:.1f} processes on average in the last 15 minutes"
+
+
+def compared(
+    what: str, artifact: Path, theirs: Path, bodies: Sequence[bytes], progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Measure ours and theirs in turn; both answer POST of what is compared.
+
+    Raises:
+        DataError: `wrk` is not installed.
+    """
+    if shutil.which("wrk") is None:
+        raise DataError("wrk is not installed; on Debian: apt-get install wrk.")
+    command = [sys.executable, "-m", "benchmarks.http_peers", what, str(theirs)]
+    with ExitStack() as stack:
+        ours = stack.enter_context(serving(artifact, "--workers", "2"))
+        other = stack.enter_context(serving(theirs / "none", command=command))
+        path = f"/{what}"
+        systems = {f"{what}: twofold": System(ours, path, bodies), f"{what}: peer": System(other, path, bodies)}
+        for system in systems.values():
+            asyncio.run(at_rate(system, 20.0, 10.0, 0))  # the first answers are slow
+        for number in range(ROUNDS):
+            for name, system in systems.items():
+                progress(f"{name}, round {number + 1}")
+                system.steady.append(asyncio.run(at_rate(system, RATE, RATE_SECONDS, number)))
+                system.full.append(saturated(system, SATURATED_SECONDS, theirs))
+                progress(f"{system.steady[-1]} {system.full[-1]}")
+    rows = []
+    for name, system in systems.items():
+        for kind, found in ((f"{RATE:g} a second", system.steady), ("saturated", system.full)):
+            for metric, label in (
+                ("rate", "answers a second"),
+                ("p50", "p50 ms"),
+                ("p99", "p99 ms"),
+                ("cpu", "CPU ms"),
+            ):
+                values = [getattr(one, metric) for one in found]
+                row = {"system": name, "metric": f"{label}, {kind}", "value": median(values)}
+                rows.append({**row, "low": min(values), "high": max(values)})
+            failed = float(sum(one.failed for one in found))
+            rows.append({"system": name, "metric": f"refused, {kind}", "value": failed, "low": None, "high": None})
+    ratio = [mine.rate / other.rate for mine, other in zip(*(system.full for system in systems.values()), strict=True)]
+    row = {"system": f"{what}: twofold / peer", "metric": "answers a second, saturated", "value": median(ratio)}
+    return [*rows, {**row, "low": min(ratio), "high": max(ratio)}]

@@ -1,0 +1,55 @@
+"""Searches by words and by meaning over HTTP, beside sentence-transformers with faiss behind FastAPI; see `serving`."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import http_peers
+from benchmarks.serving import PROTOCOL, QUESTIONS, compared, others
+from twofold.core import Dataset, Pipeline
+from twofold.core.recipe import Weights
+from twofold.data import read_data
+from twofold.encoders.text.weights import find_model
+from twofold.flows import shipped_recipe
+
+__all__ = ["run"]
+
+
+def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure searches on ml-latest-small."""
+    dataset, rng = read_data(data / "ml-latest-small"), np.random.default_rng(0)
+    titles = [title.split() for title in dataset.items["title"].to_list()]
+    chosen = rng.integers(0, len(titles), QUESTIONS).tolist()
+    texts = [" ".join(titles[at][: 1 + at % 3]) + f" {number}" for number, at in enumerate(chosen)]
+    bodies = [json.dumps({"text": text, "k": 10}).encode() for text in texts]
+    with tempfile.TemporaryDirectory() as name:
+        ours, theirs = Path(name) / "ours", Path(name) / "theirs"
+        ours.mkdir()
+        theirs.mkdir()
+        progress("fitting")
+        pipeline = _fitted(dataset)
+        pipeline.save(ours / "artifact")
+        http_peers.prepare_search(pipeline, theirs, find_model("minilm"))
+        rows = compared("search", ours / "artifact", theirs, bodies, progress)
+    about = {
+        "questions": "one to three words of a title and a number, so that no text comes twice; words and meaning",
+        "peer": "sentence-transformers fp32 of the same model and a flat index of faiss behind FastAPI",
+    }
+    return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
+
+
+def _fitted(dataset: Dataset) -> Pipeline:
+    """Fit what searches by words and by meaning, and orders by taste."""
+    whole = shipped_recipe("language")
+    evidence = Weights(
+        text=whole.evidence.text,
+        items={"similar": 1.0},
+        history={"transitions": 0.5, "ease": 0.5},
+        nothing=whole.evidence.nothing,
+    )
+    return Pipeline(replace(whole, evidence=evidence, tune={}).needed()).fit(dataset, rng=0)
