@@ -34,7 +34,15 @@ SHARES = tuple(round(step / 10, 1) for step in range(1, 10))
 """Weights of the dense retriever that are tried; the lexical one has the rest."""
 SPEED = 256
 """Documents on which the throughput of encoding is measured."""
-TUNED = {"steps": 60, "lr": 5e-5, "batch_size": 32, "part": 32, "max_tokens": 128, "held_out": 0.0, "fields": 0.02}
+TUNED: dict[str, Any] = {
+    "steps": 60,
+    "lr": 5e-5,
+    "batch_size": 32,
+    "part": 32,
+    "max_tokens": 128,
+    "held_out": 0.0,
+    "fields": 0.02,
+}
 READ = {"depth": 20, "max_tokens": 160, "epochs": 1, "wrong": 3, "invented": 200, "held_out_most": 60}
 
 Progress = Callable[[str], None]

@@ -388,13 +388,13 @@ class AsyncClient:
             await asyncio.sleep(wait)
 
 
-def reached(url: object, outcome: httpx2.Response | httpx2.TransportError) -> httpx2.Response:
+def reached(url: object, outcome: httpx2.Response | Exception) -> httpx2.Response:
     """Return the response, where there is one.
 
     Raises:
         ApiError: the server does not answer.
     """
-    if isinstance(outcome, httpx2.TransportError):
+    if isinstance(outcome, Exception):
         said = f"{url} does not answer ({type(outcome).__name__}); check that the server runs there."
         raise ApiError(0, said) from outcome
     return outcome

@@ -8,7 +8,7 @@ import numpy as np
 
 from twofold.serve import wire
 from twofold.serve.calls import ApiError, Call, health
-from twofold.serve.client import unreachable
+from twofold.serve.client import reached
 from twofold.serve.load.arrivals import Trace
 from twofold.serve.load.questions import Asking, Catalogue, draw
 from twofold.serve.load.report import Report
@@ -49,10 +49,12 @@ class _Told:
         self._http.close()
 
     def _get(self, **request: object) -> httpx2.Response:
+        outcome: httpx2.Response | Exception
         try:
-            return self._http.request(**request)  # type: ignore[arg-type]
+            outcome = self._http.request(**request)  # type: ignore[arg-type]
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            raise unreachable(self._http.base_url, error) from error
+            outcome = error
+        return reached(self._http.base_url, outcome)
 
 
 def run_load(
