@@ -184,7 +184,7 @@ def test_a_generator_learns_from_queries_and_their_answers(folders):
         generator = Generator.load(str(folders[family]))
         asked = {"heat": "crime film", "alien": "robot space"}
         lessons = [Lesson(prompt=Prompt(text=text, instruction="write"), answer=asked[text]) for text in asked]
-        report = teach(generator, lessons, Training(steps=100, lr=0.02), seed=0)
+        report = teach(generator, lessons, Training(steps=100, lr=0.02, precision="float32"), seed=0)
         assert report is not None
         assert report.steps == 100
         likeliest = Sampling(samples=1, temperature=0.0, tokens=4)

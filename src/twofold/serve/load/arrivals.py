@@ -43,7 +43,7 @@ class Trace:
     Raises:
         ConfigError: an option is out of range.
 
-    >>> Trace(rate=2, seconds=2, cv=0).moments(np.random.default_rng(0)).tolist()
+    >>> Trace(rate=2, seconds=2, cv=0).moments(np.random.default_rng(0)).round(6).tolist()
     [0.5, 1.0, 1.5, 2.0]
     """
 
