@@ -16,13 +16,10 @@ the best included, are used.
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -31,6 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.server import serving
 from twofold.compress.runtime import open_runtime
 from twofold.core import Ladder, Pipeline, Recipe
 from twofold.core.errors import ConfigError
@@ -56,7 +54,6 @@ SATURATED, GENEROUS = 8.0, 1_000.0
 STEERED = "steered"
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 RECIPE = Path(__file__).parent / "recipes" / "overload.toml"
-URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 Say = Callable[[str], None]
 Row = dict[str, Any]
@@ -80,10 +77,10 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         }
         folders[STEERED] = _of(kept / "ladder", rungs, scratch / "steered")
         rows = [*_speeds(rungs, kept / "ladder", texts, say), *_choosing(rungs, floor)]
-        servers = {
-            name: stack.enter_context(_server(artifact, folder, floor, scratch / f"{place}.db"))
-            for place, (name, folder) in enumerate(folders.items())
-        }
+        servers = {}
+        for place, (name, folder) in enumerate(folders.items()):
+            options = ("--ladder", folder, "--quality-floor", str(floor), "--events", scratch / f"{place}.db")
+            servers[name] = stack.enter_context(serving(artifact, *options, log=scratch / f"{place}.log")).url
         field = _Field(servers, {rung.name: rung.quality / rungs[0].quality for rung in rungs}, Catalogue(texts), say)
         capacity, found = _capacities(field, rungs)
         rows += found
@@ -191,21 +188,6 @@ def _of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
         chosen.append(replace(rung, folder=f"rungs/{place}"))
     Ladder(rungs=chosen).write(folder)
     return folder
-
-
-@contextmanager
-def _server(artifact: Path, ladder: Path, floor: float, events: Path) -> Iterator[str]:
-    command = [sys.executable, "-c", "from twofold.cli import main; main()", "serve", str(artifact), "--port", "0"]
-    command += ["--ladder", str(ladder), "--quality-floor", str(floor), "--events", str(events)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "300"})
-    try:
-        assert process.stdout is not None
-        found = URL.search(process.stdout.readline())
-        assert found
-        yield found[0]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,11 @@ def fitted(dataset: Dataset, folder: Path) -> Path:
 
 @contextmanager
 def serving(
-    artifact: Path, *options: str | Path, command: list[str] | None = None, env: Mapping[str, str] | None = None
+    artifact: Path,
+    *options: str | Path,
+    command: list[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[Running]:
     """Run a server until the block ends.
 
@@ -50,9 +54,10 @@ def serving(
         options: further ones of `twofold serve`.
         command: another server, which writes its address when it listens.
         env: more for its environment.
+        log: where its standard error goes, in place of a file beside the artifact.
     """
     own = [sys.executable, "-c", "from twofold.cli import main; main()", "serve", str(artifact), "--port", "0"]
-    log = artifact.parent / "server.log"
+    log = log or artifact.parent / "server.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command or [*own, *map(str, options)],

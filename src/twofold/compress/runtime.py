@@ -28,6 +28,7 @@ __all__ = [
     "Runtime",
     "open_runtime",
     "runtimes",
+    "write_graph",
     "write_openvino",
 ]
 
@@ -167,6 +168,12 @@ def open_runtime(folder: Path, name: str, *, output: str, threads: int = 0) -> R
     if name not in RUNTIMES:
         raise ConfigError(f"there is no runtime {name!r}; {nearest(name, RUNTIMES)}")
     return RUNTIMES[name](folder, output=output, threads=threads)
+
+
+def write_graph(folder: Path, content: bytes) -> None:
+    """Write a rung's ONNX graph to its place in a folder."""
+    (folder / GRAPH).parent.mkdir(parents=True, exist_ok=True)
+    (folder / GRAPH).write_bytes(content)
 
 
 def write_openvino(folder: Path) -> None:

@@ -191,7 +191,7 @@ class Pipeline:
         found = self.rank(batch, max(depth(query.k, query.diversity) for query in queries))
         ranked = time.perf_counter()
         picks = [
-            self._picks(query, batch.row(row), self._arranged(query, found.row(row, found.items.shape[1])))
+            self._picks(query, batch.row(row), self._arranged(query, found.row(row)))
             for row, query in enumerate(queries)
         ]
         spent = {

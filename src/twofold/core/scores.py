@@ -58,9 +58,9 @@ class Candidates:
         """Return the rankings of the given queries, in the given order."""
         return self._map(lambda array: array[np.asarray(rows, np.int64)])
 
-    def row(self, row: int, k: int) -> "Candidates":
-        """Return the k best of one ranking, without a copy."""
-        return self._map(lambda array: array[row : row + 1, :k])
+    def row(self, row: int) -> "Candidates":
+        """Return one ranking, without a copy."""
+        return self._map(lambda array: array[row : row + 1])
 
     def ordered(self) -> "Candidates":
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""

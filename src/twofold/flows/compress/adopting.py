@@ -7,6 +7,7 @@ from twofold.compress.runtime import GRAPH
 from twofold.core.artifact import Artifact
 from twofold.core.errors import ConfigError, nearest
 from twofold.core.ladder import Ladder
+from twofold.flows.compress.stages import kinds_of
 
 __all__ = ["adopt_rung"]
 
@@ -32,11 +33,7 @@ def adopt_rung(artifact: Path, stage: str, ladder: Path, rung: str, target: Path
         ConfigError: there is no such stage or rung, or the ladder is not of this stage.
     """
     opened, rungs = Artifact.open(artifact), Ladder.read(ladder)
-    kinds = {
-        name: options.get("kind", "")
-        for part in ("encode", "retrieve", "rank")
-        for name, options in opened.manifest["recipe"].get(part, {}).items()
-    }
+    kinds = kinds_of(opened)
     known = [name for name, kind in kinds.items() if kind in PLACES]
     if stage not in known:
         raise ConfigError(

@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from twofold.compress.runtime import GRAPH, Feed
+from twofold.compress.runtime import Feed, write_graph
 from twofold.core.errors import DataError
 from twofold.core.scores import Floats
 from twofold.encoders.image import ImageEncoder
 from twofold.encoders.session import unit
-from twofold.evaluate.metrics import relevance_metrics
+from twofold.flows.compress.judging import gains_of, order_kept
 from twofold.flows.compress.subject import Body, Making, Network, Part, Subject, Use
 
 __all__ = ["ImageSubject"]
 
-PICTURES, FEWEST, DEPTH, MANY, CALIBRATION, TOGETHER = 400, 40, 10, 32, 64, 16
+PICTURES, FEWEST, MANY, CALIBRATION, TOGETHER = 400, 40, 32, 64, 16
 
 
 class ImageSubject(Subject):
@@ -56,7 +56,7 @@ class ImageSubject(Subject):
             "choose": np.stack(pictures[::2]),
             "report": np.stack(pictures[1::2]),
         }
-        self._gains: dict[Part, Floats] = {}
+        self._gains: dict[Part, list[dict[int, float]]] = {}
         self.about = {
             "quality": self.metric,
             "judged by": "the teacher: the gain of a picture is its likeness to the one that is asked",
@@ -73,8 +73,7 @@ class ImageSubject(Subject):
 
     def export(self, making: Making) -> Sequence[str]:
         """See `Subject`."""
-        (making.folder / GRAPH).parent.mkdir(parents=True)
-        (making.folder / GRAPH).write_bytes(self.stage.graph.content)
+        write_graph(making.folder, self.stage.graph.content)
         return ()
 
     def bodies(self) -> list[Body]:
@@ -95,19 +94,11 @@ class ImageSubject(Subject):
     def prepare(self, network: Network, folder: Path) -> None:
         """See `Subject`."""
         for part in self.parts:
-            likeness = self._likeness(network, part)
-            middle, top = np.median(likeness, axis=1, keepdims=True), likeness.max(axis=1, keepdims=True)
-            self._gains[part] = np.clip((likeness - middle) / np.maximum(top - middle, 1e-6), 0, 1)
+            self._gains[part] = list(map(gains_of, self._likeness(network, part)))
 
     def quality(self, network: Network, folder: Path, part: Part) -> npt.NDArray[np.float64]:
         """See `Subject`."""
-        likeness = self._likeness(network, part)
-        found, grades = {}, {}
-        for row, gains in enumerate(self._gains[part]):
-            best = np.argsort(-likeness[row], kind="stable")[:DEPTH]
-            found[str(row)] = [(str(place), float(likeness[row, place])) for place in best]
-            grades[str(row)] = {str(place): float(gain) for place, gain in enumerate(gains)}
-        return np.asarray(relevance_metrics(found, grades, ks=(DEPTH,))[f"ndcg@{DEPTH}"], np.float64)
+        return order_kept(self._likeness(network, part), self._gains[part])
 
     def _likeness(self, network: Network, part: Part) -> Floats:
         """Return the likeness of each picture to each other, [p, p]; of one to itself it is the least, -1."""

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twofold.compress.runtime import GRAPH, Feed
+from twofold.compress.runtime import Feed, write_graph
 from twofold.core.errors import DataError
 from twofold.core.scores import Floats
-from twofold.evaluate.metrics import relevance_metrics
 from twofold.flows.compress.attention import heads_of
+from twofold.flows.compress.judging import gains_of, order_kept
 from twofold.flows.compress.subject import Body, Making, Network, Part, Subject, Use
 from twofold.ranking.pairs import PairTokens
 
 __all__ = ["Asking", "PairSubject"]
 
-FEWEST, DEPTH, MANY, CALIBRATION = 20, 10, 32, 64
+FEWEST, MANY, CALIBRATION = 20, 32, 64
 
 Asking = Sequence[tuple[str, Sequence[str]]]
 """Searches, each with the texts of its candidates."""
@@ -55,7 +55,7 @@ class PairSubject(Subject):
         self.tokens = PairTokens((folder / "tokenizer.json").read_text(encoding="utf-8"), max_tokens)
         self.parts: dict[Part, Asking] = {"choose": cases[::2], "report": cases[1::2]}
         self.heads, self.width = heads_of(self.graph)
-        self._gains: dict[Part, list[Floats]] = {}
+        self._gains: dict[Part, list[dict[int, float]]] = {}
         self.about = {
             "quality": self.metric,
             "judged by": "the teacher: the gain of a candidate is its logit",
@@ -69,8 +69,7 @@ class PairSubject(Subject):
 
     def export(self, making: Making) -> Sequence[str]:
         """See `Subject`."""
-        (making.folder / GRAPH).parent.mkdir(parents=True)
-        (making.folder / GRAPH).write_bytes(self.graph)
+        write_graph(making.folder, self.graph)
         (making.folder / "tokenizer.json").write_text(self.tokens.spelled, encoding="utf-8")
         return ()
 
@@ -98,21 +97,11 @@ class PairSubject(Subject):
     def prepare(self, network: Network, folder: Path) -> None:
         """See `Subject`."""
         for part in self.parts:
-            self._gains[part] = [_gains(logits) for logits in self._logits(network, part)]
+            self._gains[part] = list(map(gains_of, self._logits(network, part)))
 
     def quality(self, network: Network, folder: Path, part: Part) -> npt.NDArray[np.float64]:
         """See `Subject`; a search whose candidates the teacher does not tell apart is left out."""
-        found, grades = {}, {}
-        for row, (logits, gains) in enumerate(zip(self._logits(network, part), self._gains[part], strict=True)):
-            found[str(row)] = [(str(place), float(logits[place])) for place in np.argsort(-logits, kind="stable")]
-            grades[str(row)] = {str(place): float(gain) for place, gain in enumerate(gains)}
-        return np.asarray(relevance_metrics(found, grades, ks=(DEPTH,))[f"ndcg@{DEPTH}"], np.float64)
+        return order_kept(self._logits(network, part), self._gains[part], cut=False)
 
     def _logits(self, network: Network, part: Part) -> list[Floats]:
         return [network(self._feed([(search, text) for text in texts])) for search, texts in self.parts[part]]
-
-
-def _gains(logits: Floats) -> Floats:
-    middle, top = np.median(logits), logits.max()
-    found: Floats = np.clip((logits - middle) / max(top - middle, 1e-6), 0, 1)
-    return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from twofold.compress.measure import parity
 from twofold.compress.quantise.fusion import fuse
-from twofold.compress.runtime import GRAPH, runtimes
+from twofold.compress.runtime import GRAPH, runtimes, write_graph
 from twofold.core.config import build
 from twofold.core.errors import ArtifactError, ConfigError, TwofoldError
 from twofold.core.ladder import Rung
@@ -334,5 +334,4 @@ def _fill(folder: Path, source: Path, content: bytes) -> None:
     """Write a rung's folder: what lies beside the body's graphs, and its own graph."""
     skipped = shutil.ignore_patterns(GRAPH.name, f"{GRAPH.name}.data", FUSED)
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=skipped)
-    (folder / GRAPH).parent.mkdir(exist_ok=True)
-    (folder / GRAPH).write_bytes(content)
+    write_graph(folder, content)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twofold.compress.runtime import GRAPH, Feed
+from twofold.compress.runtime import Feed, write_graph
 from twofold.core.errors import ConfigError, DataError
 from twofold.core.history import Histories
 from twofold.flows.compress.subject import Body, Making, Network, Part, Subject, Use
@@ -84,8 +84,7 @@ class SequentialSubject(Subject):
 
     def export(self, making: Making) -> Sequence[str]:
         """See `Subject`."""
-        (making.folder / GRAPH).parent.mkdir(parents=True)
-        (making.folder / GRAPH).write_bytes(self.stage.graphs[0])
+        write_graph(making.folder, self.stage.graphs[0])
         return ()
 
     def bodies(self) -> list[Body]:

@@ -18,7 +18,7 @@ from twofold.models.sequential import Sequential
 from twofold.ranking import CrossEncoder
 from twofold.ranking.examples import invented_searches, known_searches
 
-__all__ = ["stage_subject"]
+__all__ = ["kinds_of", "stage_subject"]
 
 SEARCHES, CANDIDATES = 200, 20
 KINDS = ("text-encoder", "image-encoder", "sequential", "cross-encoder")
@@ -38,12 +38,7 @@ def stage_subject(name: str, artifact: Path, *, seed: int = 0) -> Subject:
         DataError: it was fitted on too little to judge anything by.
     """
     opened = Artifact.open(artifact)
-    recipe = opened.manifest["recipe"]
-    kinds = {
-        stage: options.get("kind")
-        for part in ("encode", "retrieve", "rank")
-        for stage, options in recipe.get(part, {}).items()
-    }
+    kinds = kinds_of(opened)
     known = [stage for stage, kind in kinds.items() if kind in KINDS]
     if name not in known:
         raise ConfigError(
@@ -60,6 +55,13 @@ def stage_subject(name: str, artifact: Path, *, seed: int = 0) -> Subject:
     assert isinstance(stage, CrossEncoder)
     folder = opened.folder / "stages" / name
     return PairSubject(folder, _cases(pipeline, seed), max_tokens=stage.config.max_tokens, name=name)
+
+
+def kinds_of(artifact: Artifact) -> dict[str, str]:
+    """Return of what kind each stage of an artifact is that may hold a network, by its name."""
+    recipe = artifact.manifest["recipe"]
+    parts = (recipe.get(part, {}) for part in ("encode", "retrieve", "rank"))
+    return {name: options.get("kind", "") for stages in parts for name, options in stages.items()}
 
 
 def _cases(pipeline: Pipeline, seed: int) -> Asking:

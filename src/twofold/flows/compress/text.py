@@ -25,7 +25,7 @@ from twofold.core.sealing import sha256
 from twofold.data.texts import item_texts
 from twofold.encoders.text.runtime import OnnxEncoder
 from twofold.encoders.text.weights import find_model
-from twofold.evaluate.metrics import relevance_metrics
+from twofold.flows.compress.judging import gains_of, order_kept
 from twofold.flows.compress.subject import Body, Making, Network, Part, Subject, Use
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ CALIBRATION = 128
 """Texts that ranges are taken from."""
 QUERIES, DOCUMENTS, FEWEST = 300, 1_000, 40
 """How many cases and texts quality is measured on, and how few cases will do."""
-DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,24 +319,11 @@ class TextSubject(Subject):
             return
         encoder = self._encoder(network, folder)
         for part, judged in self.data.parts.items():
-            likeness = self._likeness(encoder, judged)
-            middle, top = np.median(likeness, axis=1, keepdims=True), likeness.max(axis=1, keepdims=True)
-            gains = np.clip((likeness - middle) / np.maximum(top - middle, 1e-6), 0, 1)
-            self._gains[part] = tuple(dict(enumerate(row.tolist())) for row in gains)
+            self._gains[part] = tuple(map(gains_of, self._likeness(encoder, judged)))
 
     def quality(self, network: Network, folder: Path, part: Part) -> npt.NDArray[np.float64]:
         """See `Subject`."""
-        judged = self.data.parts[part]
-        likeness = self._likeness(self._encoder(network, folder), judged)
-        best = np.argsort(-likeness, axis=1, kind="stable")[:, :DEPTH]
-        found = {
-            str(row): [(str(place), float(likeness[row, place])) for place in places]
-            for row, places in enumerate(best.tolist())
-        }
-        grades: Any = {
-            str(row): {str(place): gain for place, gain in gains.items()} for row, gains in enumerate(self._gains[part])
-        }
-        return np.asarray(relevance_metrics(found, grades, ks=(DEPTH,))[f"ndcg@{DEPTH}"], np.float64)
+        return order_kept(self._likeness(self._encoder(network, folder), self.data.parts[part]), self._gains[part])
 
     def _encoder(self, network: Network, folder: Path) -> OnnxEncoder:
         return OnnxEncoder(folder, network=network)
