@@ -21,6 +21,7 @@ def test_an_event_has_its_own_id_and_the_time_of_now() -> None:
         ({"kind": "rating", "item": 1, "value": float("inf")}, "the value inf"),
         ({"kind": "click", "user": 1}, "names no item"),
         ({"kind": "user", "item": 1}, "names no user"),
+        ({"kind": "experiment", "item": 1}, "names no experiment"),
         ({"kind": "click", "item": 1, "timestamp": -1}, "at -1"),
         ({"kind": "click", "item": 1, "timestamp": 2**63}, "at 9223372036854775808"),
     ],

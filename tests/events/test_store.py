@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twofold.core import Event
 from twofold.core.errors import StoreError
-from twofold.events import EventStore, MemoryStore, SqlStore
+from twofold.evaluate import cluster_mean
+from twofold.events import Assignment, EventStore, LoggedSlate, MemoryStore, SqlStore, Tally
 
 Make = Callable[[], EventStore]
 
@@ -186,6 +188,56 @@ def test_files_that_are_no_store_are_refused_in_a_sentence(tmp_path: Path) -> No
         SqlStore(tmp_path / "newer")
     with pytest.raises(StoreError, match="cannot be opened"):
         SqlStore(tmp_path / "nowhere" / "events.db")
+
+
+def test_events_are_found_by_how_their_ids_begin(store: EventStore) -> None:
+    ids = ["a/1", "a/", "b/1", "a/\U0010ffff", "a", "a0", "A/1"]
+    store.append([click(item, id=id_) for item, id_ in enumerate(ids)])
+    assert [stored.event.id for stored in store.of_ids("a/")] == ["a/1", "a/", "a/\U0010ffff"]
+    assert [stored.event.id for stored in store.of_ids("a/", limit=1)] == ["a/1"]
+
+
+def served(id_: str, unit: str, arm: str, *, experiment: str = "e", user: str | int | None = "ann") -> LoggedSlate:
+    one = Assignment(experiment=experiment, arm=arm, unit=unit, propensity=0.5)
+    return LoggedSlate(id=id_, timestamp=7, items=[1, "x", 2**70], artifact="a", user=user, rung="r", arms=(one,))
+
+
+def test_slates_come_back_as_they_were_served_each_once(store: EventStore) -> None:
+    slates = [served("s", "u", "new"), LoggedSlate(id="t", timestamp=8, items=(), artifact="a")]
+    assert store.log(slates) == 2
+    assert store.log([slates[0], served("v", "u", "new")]) == 1
+    assert store.log([]) == 0
+    found = store.slates()
+    assert [slate.id for _, slate in found] == ["s", "t", "v"]
+    assert list(found[0][1].items) == [1, "x", 2**70]
+    assert found[0][1].arms[0] == slates[0].arms[0]
+    assert [slate.id for _, slate in store.slates(found[0][0], limit=1)] == ["t"]
+    assert store.read() == []
+
+
+def test_an_experiment_is_summed_up_by_unit(store: EventStore) -> None:
+    store.log([served("a", "u", "new"), served("b", "u", "new"), served("c", "v", "new"), served("d", "w", "old")])
+    store.log([served("e", "u", "new", experiment="other")])
+    store.append([click(1, slate="a"), click(2, slate="a"), click(1, slate="e"), click(1, slate="nobody's")])
+    store.append([Event(kind="rating", item=1, value=3.0, slate="b"), Event(kind="impression", item=1, slate="d")])
+    store.append([Event(kind="dislike", item=1, slate="c"), Event(kind="purchase", item=1, value=0.5, slate="d")])
+    positive = {"click": 0.0, "purchase": 0.0, "rating": 3.0}
+    assert store.tally("e", positive) == [
+        Tally(arm="new", units=2, slates=3, positive=1, total=0.5, squares=0.25),
+        Tally(arm="old", units=1, slates=1, positive=1, total=1.0, squares=1.0),
+    ]
+    store.append([Event(kind="rating", item=1, value=3.5, slate="b")])
+    assert store.tally("e", positive)[0] == Tally(arm="new", units=2, slates=3, positive=2, total=1.0, squares=1.0)
+    assert store.tally("nothing", positive) == []
+
+
+def test_the_mean_of_a_tally_is_the_mean_over_users_of_the_evaluation(store: EventStore) -> None:
+    rng = np.random.default_rng(3)
+    users, hits = rng.integers(30, size=200), rng.random(200) < 0.3
+    store.log([served(str(slate), str(user), "new") for slate, user in enumerate(users)])
+    store.append([click(1, slate=str(slate)) for slate in np.flatnonzero(hits)])
+    (tally,) = store.tally("e", {"click": 0.0})
+    assert tally.total / tally.units == pytest.approx(cluster_mean(hits, users))
 
 
 def test_text_is_data_and_never_sql(store: EventStore) -> None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twofold.core.ids import Id
+from twofold.core.ladder import Setting
 
 __all__ = ["Pick", "Slate"]
 
@@ -36,7 +37,9 @@ class Slate:
     milliseconds: dict[str, float] = field(default_factory=dict)
     """Time spent in each stage."""
     rung: str | None = None
-    """Which rung of a ladder encoded the search text; None where there is no ladder or no text."""
+    """Which step of a server's ladder made it; None where there is no ladder."""
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Which rung and how many candidates each stage used that the ladder sets."""
 
     def __len__(self) -> int:
         return len(self.picks)

@@ -6,7 +6,7 @@ The file is in WAL mode, so that reading never waits for writing, and every comm
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 from twofold.core.errors import StoreError
 from twofold.core.event import Event
 from twofold.core.ids import Id
+from twofold.events.slates import LoggedSlate, Tally
 from twofold.events.store import Stored
 
 __all__ = ["SqlStore"]
@@ -40,9 +41,29 @@ EVENTS = sa.Table(
     sqlite_autoincrement=True,
 )
 """`user` is the id as it is spelled; `body` is the whole event as JSON."""
+SLATES = sa.Table(
+    "slates",
+    METADATA,
+    sa.Column("offset", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("user", sa.Text, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+ASSIGNMENTS = sa.Table(
+    "assignments",
+    METADATA,
+    sa.Column("experiment", sa.Text, primary_key=True),
+    sa.Column("arm", sa.Text, primary_key=True),
+    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("slate", sa.Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Lies in the order of its key, so that an experiment is summed up in one pass."""
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Event).decode
+decode_slate = msgspec.json.Decoder(LoggedSlate).decode
 
 
 class SqlStore:
@@ -92,6 +113,40 @@ class SqlStore:
     def of_slate(self, slate: str, limit: int = 1_000) -> list[Stored]:
         """See `EventStore.of_slate`."""
         return self._select(EVENTS.c.slate == slate, EVENTS.c.offset, limit)
+
+    def of_ids(self, prefix: str, limit: int = 10_000) -> list[Stored]:
+        """See `EventStore.of_ids`."""
+        behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        where = sa.and_(EVENTS.c.id >= prefix, EVENTS.c.id < behind)
+        return self._select(where, EVENTS.c.offset, limit)
+
+    def log(self, slates: Sequence[LoggedSlate]) -> int:
+        """See `EventStore.log`."""
+        if not slates:
+            return 0
+        rows = [{"id": slate.id, "user": _spelled(slate.user), "body": encode(slate)} for slate in slates]
+        arms = [
+            {"experiment": one.experiment, "arm": one.arm, "unit": one.unit, "slate": slate.id}
+            for slate in slates
+            for one in slate.arms
+        ]
+        with self._writing("written") as connection:
+            count = connection.execute(insert(SLATES).on_conflict_do_nothing(), rows).rowcount
+            if arms:
+                connection.execute(insert(ASSIGNMENTS).on_conflict_do_nothing(), arms)
+            return count
+
+    def slates(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, LoggedSlate]]:
+        """See `EventStore.slates`."""
+        query = sa.select(SLATES.c.offset, SLATES.c.body).where(SLATES.c.offset > after)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(SLATES.c.offset).limit(limit)).all()
+        return [(offset, decode_slate(body)) for offset, body in rows]
+
+    def tally(self, experiment: str, positive: Mapping[str, float]) -> list[Tally]:
+        """See `EventStore.tally`; all of it is summed up in the database, which lets other threads work meanwhile."""
+        with self._reading() as connection:
+            return [Tally(**row) for row in connection.execute(_tallied(experiment, positive)).mappings()]
 
     def end(self) -> int:
         """See `EventStore.end`."""
@@ -153,5 +208,39 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _row(event: Event) -> dict[str, Any]:
-    user = None if event.user is None else str(event.user)
-    return {"id": event.id, "user": user, "slate": event.slate, "body": encode(event)}
+    return {"id": event.id, "user": _spelled(event.user), "slate": event.slate, "body": encode(event)}
+
+
+def _spelled(user: Id | None) -> str | None:
+    return None if user is None else str(user)
+
+
+def _tallied(experiment: str, positive: Mapping[str, float]) -> sa.Select[Any]:
+    """Return the query that sums up an experiment: first the slates of each unit, then the units of each arm."""
+    body = sa.cast(EVENTS.c.body, sa.Text)
+    kind, value = sa.func.json_extract(body, "$.kind"), sa.func.json_extract(body, "$.value")
+    wanted = sa.and_(kind.in_(positive), sa.or_(value.is_(None), value > sa.case(positive, value=kind)))
+    hit = sa.exists().where(EVENTS.c.slate == ASSIGNMENTS.c.slate, wanted)
+    units = (
+        sa.select(
+            ASSIGNMENTS.c.arm,
+            sa.func.count().label("slates"),
+            sa.func.sum(sa.cast(hit, sa.Integer)).label("positive"),
+        )
+        .where(ASSIGNMENTS.c.experiment == experiment)
+        .group_by(ASSIGNMENTS.c.arm, ASSIGNMENTS.c.unit)
+        .subquery()
+    )
+    rate = sa.cast(units.c.positive, sa.Float) / units.c.slates
+    return (
+        sa.select(
+            units.c.arm,
+            sa.func.count().label("units"),
+            sa.func.sum(units.c.slates).label("slates"),
+            sa.func.sum(units.c.positive).label("positive"),
+            sa.func.sum(rate).label("total"),
+            sa.func.sum(rate * rate).label("squares"),
+        )
+        .group_by(units.c.arm)
+        .order_by(units.c.arm)
+    )

@@ -6,12 +6,13 @@ The memory twin and the stores of databases keep the same promises; one conforma
 import threading
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twofold.core.event import Event
 from twofold.core.ids import Id
+from twofold.events.slates import LoggedSlate, Tally
 
 __all__ = ["EventStore", "MemoryStore", "Stored"]
 
@@ -26,7 +27,7 @@ class Stored:
 
 
 class EventStore(Protocol):
-    """An append-only log of events that many processes may share."""
+    """An append-only log of events, and beside it one of slates, that many processes may share."""
 
     def append(self, events: Sequence[Event]) -> int:
         """Store events, all or none, and return how many were new; when it returns they outlast a crash.
@@ -64,6 +65,42 @@ class EventStore(Protocol):
         """
         ...
 
+    def of_ids(self, prefix: str, limit: int = 10_000) -> list[Stored]:
+        """Return the first `limit` events whose ids begin with a text, in the order of their offsets.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    def log(self, slates: Sequence[LoggedSlate]) -> int:
+        """Keep slates, all or none, and return how many were new; they change no answer and are no events.
+
+        Raises:
+            StoreError: they could not be kept; none was.
+        """
+        ...
+
+    def slates(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, LoggedSlate]]:
+        """Return up to `limit` slates behind an offset, each after its own offset, in the order of their offsets.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    def tally(self, experiment: str, positive: Mapping[str, float]) -> list[Tally]:
+        """Sum up the slates of an experiment, by rising names of its arms.
+
+        Args:
+            experiment: its name.
+            positive: which events are positive, by kind: those without a value, and those whose value is above this.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
     def end(self) -> int:
         """Return the offset of the newest event, 0 where there is none.
 
@@ -94,6 +131,7 @@ class MemoryStore:
         self._events: list[Stored] = []
         self._of_user: dict[str, list[Stored]] = defaultdict(list)
         self._of_slate: dict[str, list[Stored]] = defaultdict(list)
+        self._slates: dict[str, LoggedSlate] = {}
         self._seen = 0
 
     def append(self, events: Sequence[Event]) -> int:
@@ -130,6 +168,39 @@ class MemoryStore:
         with self._lock:
             return self._of_slate.get(slate, [])[:limit]
 
+    def of_ids(self, prefix: str, limit: int = 10_000) -> list[Stored]:
+        """See `EventStore.of_ids`."""
+        with self._lock:
+            return [stored for stored in self._events if stored.event.id.startswith(prefix)][:limit]
+
+    def log(self, slates: Sequence[LoggedSlate]) -> int:
+        """See `EventStore.log`."""
+        with self._lock:
+            before = len(self._slates)
+            for slate in slates:
+                self._slates.setdefault(slate.id, slate)
+            return len(self._slates) - before
+
+    def slates(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, LoggedSlate]]:
+        """See `EventStore.slates`."""
+        with self._lock:
+            return list(enumerate(self._slates.values(), start=1))[after : after + limit]
+
+    def tally(self, experiment: str, positive: Mapping[str, float]) -> list[Tally]:
+        """See `EventStore.tally`."""
+        answers: dict[tuple[str, str], list[bool]] = defaultdict(list)
+        with self._lock:
+            for slate in self._slates.values():
+                events = [stored.event for stored in self._of_slate.get(slate.id, [])]
+                hit = any(_is_positive(event, positive) for event in events)
+                for one in slate.arms:
+                    if one.experiment == experiment:
+                        answers[one.arm, one.unit].append(hit)
+        return [
+            _summed(arm, [hits for (name, _), hits in answers.items() if name == arm])
+            for arm in sorted({arm for arm, _ in answers})
+        ]
+
     def end(self) -> int:
         """See `EventStore.end`."""
         with self._lock:
@@ -142,3 +213,19 @@ class MemoryStore:
 
     def close(self) -> None:
         """See `EventStore.close`; what is stored stays until the object goes."""
+
+
+def _is_positive(event: Event, positive: Mapping[str, float]) -> bool:
+    return event.kind in positive and (event.value is None or event.value > positive[event.kind])
+
+
+def _summed(arm: str, units: Sequence[Sequence[bool]]) -> Tally:
+    rates = [sum(hits) / len(hits) for hits in units]
+    return Tally(
+        arm=arm,
+        units=len(units),
+        slates=sum(map(len, units)),
+        positive=sum(map(sum, units)),
+        total=sum(rates),
+        squares=sum(rate * rate for rate in rates),
+    )
