@@ -143,7 +143,7 @@ def _as_served(ladder: Ladder, artifact: Path, folder: Path, texts: Sequence[str
     """Return the rungs that search among the items' vectors, which are the teacher's, each with its quality there."""
     encoder: Any = Pipeline.load(artifact).encoders["text"]
     items = np.asarray(encoder.vectors)
-    likeness = encoder.searcher.encode(texts[:CASES]) @ items.T
+    likeness = encoder.runner.encode(texts[:CASES]) @ items.T
     middle = np.median(likeness, axis=1, keepdims=True)
     gains = np.clip((likeness - middle) / (likeness.max(axis=1, keepdims=True) - middle), 0, 1)
     discount = 1 / np.log2(np.arange(2, 12))

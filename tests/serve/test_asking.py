@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from twofold.core import Query
+from twofold.core.rungs import Spent
 from twofold.serve.asking import Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.metrics import Metrics
@@ -16,6 +17,16 @@ from twofold.serve.problems import Refusal
 
 LADDER = [Step(name="large", quality=1.0, seconds=0.030), Step(name="small", quality=0.95, seconds=0.005)]
 DEADLINES = {"interactive": 0.1, "standard": 2.0, "batch": 60.0}
+
+
+class SpentRungs:
+    """What the networks of a step took."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def take(self) -> Spent:
+        return Spent(seconds=self._world.spent)
 
 
 class World:
@@ -27,20 +38,19 @@ class World:
         self.gos: list[list[str]] = []
         self.rungs: list[str] = []
         self.metrics = Metrics()
-        self.rung: Any = SimpleNamespace(current="")
         self.spent = 0.0
-        self.rung.take = lambda: SimpleNamespace(seconds=self.spent, hits=0, misses=0)
+        rungs: Any = SpentRungs(self)
         self.controller = Controller(steps, Steering())
-        by = Answering(SimpleNamespace(), self.controller, [self.rung], self.rung)  # type: ignore[arg-type]
+        by = Answering(SimpleNamespace(), self.controller, {}, [rungs])  # type: ignore[arg-type]
         self.questions = Questions(
             self._answer, lambda: by, self.metrics, deadlines=DEADLINES, together=32, most=500, clock=lambda: self.now
         )
 
-    def _answer(self, _: Answering, queries: Sequence[Query]) -> list[Any]:
+    def _answer(self, _: Answering, step: Step, queries: Sequence[Query]) -> list[Any]:
         self.gate.wait(30)
         self.gos.append([query.text or "" for query in queries])
-        self.rungs.append(self.rung.current)
-        self.spent = len(queries) * next(step.seconds for step in LADDER if step.name == self.rung.current)
+        self.rungs.append(step.name)
+        self.spent = len(queries) * step.seconds
         self.now += self.spent
         return [query.text for query in queries]
 

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from tests.serve.ladders import searching, words_of, write_encoder, write_ladder
 
 from twofold.core import Pipeline
 from twofold.core.errors import ArtifactError
-from twofold.encoders.text.runtime import OnnxEncoder
+from twofold.core.ladder import Setting
+from twofold.core.rungs import apply_settings
 from twofold.events import MemoryStore
-from twofold.serve.rungs import Rungs, VectorCache, open_rungs
+from twofold.serve.rungs import CachedRungs, VectorCache, open_ladder
 from twofold.serve.server import Server, check
 from twofold.serve.settings import Settings
 
@@ -36,7 +38,7 @@ class Lengths:
 
 def test_a_text_is_encoded_once_by_each_rung() -> None:
     large, small = Lengths(), Lengths()
-    rungs = Rungs("text", {"large": large, "small": small}, VectorCache(10))
+    rungs = CachedRungs("text", {"large": large, "small": small}, VectorCache(10))
     assert rungs.encode(["a", "bbb"]).tolist() == [[1], [3]]
     assert rungs.encode(["bbb", "cc", "a"]).tolist() == [[3], [2], [1]]
     assert (large.asked, small.asked) == (["a", "bbb", "cc"], [])
@@ -50,7 +52,7 @@ def test_a_text_is_encoded_once_by_each_rung() -> None:
 
 def test_what_a_better_rung_made_is_not_made_again_by_a_worse_one() -> None:
     large, small = Lengths(), Lengths()
-    rungs = Rungs("text", {"large": large, "small": small}, VectorCache(10))
+    rungs = CachedRungs("text", {"large": large, "small": small}, VectorCache(10))
     rungs.encode(["a"])
     rungs.current = "small"
     assert rungs.encode(["bb", "a"]).tolist() == [[2], [1]]
@@ -63,14 +65,14 @@ def test_what_a_better_rung_made_is_not_made_again_by_a_worse_one() -> None:
 
 def test_encoders_that_share_a_cache_do_not_share_vectors() -> None:
     cache = VectorCache(10)
-    one, other = Rungs("one", {"": Lengths()}, cache), Rungs("other", {"": Lengths()}, cache)
+    one, other = CachedRungs("one", {"": Lengths()}, cache), CachedRungs("other", {"": Lengths()}, cache)
     assert one.encode(["a"]).tolist() == other.encode(["a"]).tolist()
     assert (one.take().misses, other.take().misses) == (1, 1)
 
 
 def test_what_was_not_asked_for_longest_makes_room() -> None:
     encoder = Lengths()
-    rungs = Rungs("text", {"": encoder}, cache := VectorCache(2))
+    rungs = CachedRungs("text", {"": encoder}, cache := VectorCache(2))
     for text in ("a", "b", "a", "c", "a", "b"):
         rungs.encode([text])
     assert encoder.asked == ["a", "b", "c", "b"]
@@ -84,7 +86,7 @@ def test_the_hit_rate_on_searches_of_a_zipf_distribution_is_what_theory_says() -
     share /= share.sum()
     time = brentq(lambda t: -np.expm1(-share * t).sum() - kept, 1, 1e9)
     theory = float((share * -np.expm1(-share * time)).sum())
-    rungs = Rungs("text", {"": Lengths()}, VectorCache(kept))
+    rungs = CachedRungs("text", {"": Lengths()}, VectorCache(kept))
     trace = np.random.default_rng(0).choice(texts, size=asked, p=share)
     for start in range(0, asked, 8):
         if start == asked // 4:
@@ -93,45 +95,6 @@ def test_the_hit_rate_on_searches_of_a_zipf_distribution_is_what_theory_says() -
     spent = rungs.take()
     assert 0.6 < theory < 0.75
     assert spent.hits / (spent.hits + spent.misses) == pytest.approx(theory, abs=0.01)
-
-
-def test_a_ladder_takes_the_place_of_the_encoder_only_where_both_are_of_one_model(tmp_path: Path) -> None:
-    own = OnnxEncoder(write_encoder(tmp_path / "own", WORDS, seed=1), threads=1)
-    titles = ["heat crime", "space war", "love"]
-    rungs = Rungs("text", {"": own}, VectorCache(10))
-    write_ladder(tmp_path / "ladder", WORDS, seed=1)
-    steps = open_rungs(rungs, titles, tmp_path / "ladder", threads=1)
-    assert [(step.name, step.seconds) for step in steps] == [("whole", 0.008), ("small", 0.0005)]
-    assert [step.quality for step in steps] == pytest.approx([1.0, 0.95])
-    assert list(rungs.encoders) == ["whole", "small"]
-    np.testing.assert_allclose(rungs.encode(titles), own.encode(titles), atol=1e-5)
-    rungs.current = "small"
-    others = ["crime heat", "war space", "love love"]
-    near = (rungs.encode(others) * own.encode(others)).sum(axis=1)
-    assert (near > 0.8).all()
-    assert (near < 0.9999).all()
-
-    write_ladder(tmp_path / "other", WORDS, seed=5)
-    stranger = Rungs("text", {"": own}, VectorCache(10))
-    with pytest.raises(ArtifactError, match=r"'whole' .* gives other vectors than the encoder 'text'"):
-        open_rungs(stranger, titles, tmp_path / "other")
-    assert stranger.encode(titles).shape == (3, 16)
-    assert list(stranger.encoders) == [""]
-
-
-class Wide(Lengths):
-    """Vectors of 32 numbers, where the ladder's have 16."""
-
-    dimensions = 32
-
-    def encode(self, texts: list[str], *, prefix: str = "") -> np.ndarray:
-        return np.ones((len(texts), 32), np.float32)
-
-
-def test_a_rung_of_another_width_is_told_in_a_sentence(tmp_path: Path) -> None:
-    write_ladder(tmp_path / "ladder", WORDS, seed=1)
-    with pytest.raises(ArtifactError, match=r"'whole' .* gives other vectors"):
-        open_rungs(Rungs("text", {"": Wide()}, VectorCache(10)), ["heat"], tmp_path / "ladder")
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +106,44 @@ def words(fitted: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_ladder_takes_the_place_of_the_encoder_only_where_both_are_of_one_model(words: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(words / "artifact")
+    stage, known = pipeline.encoders["words"], words_of(pipeline.dataset)
+    texts = pipeline.dataset.items["title"][20:40].to_list()
+    own = stage.encode(texts, "text")
+    steps, rungs = open_ladder(pipeline, "any", words / "ladder", threads=1)
+    assert [(step.name, step.seconds) for step in steps] == [("whole", 0.008), ("small", 0.0005)]
+    assert [step.quality for step in steps] == pytest.approx([1.0, 0.95])
+    assert [step.settings for step in steps] == [{"words": Setting(rung=name)} for name in ("whole", "small")]
+    assert [rung.current for rung in rungs] == ["whole"]
+    np.testing.assert_allclose(stage.encode(texts, "text"), own, atol=1e-5)
+    apply_settings(pipeline, steps[1].settings)
+    near = (stage.encode(texts, "text") * own).sum(axis=1)
+    assert (near > 0.8).all()
+    assert (near < 0.9999).all()
+    assert rungs[0].take().seconds > 0
+
+    stranger = Pipeline.load(words / "artifact")
+    runner = stranger.encoders["words"].runner
+    write_ladder(tmp_path / "other", known, seed=5)
+    with pytest.raises(ArtifactError, match=r"whole gives other vectors than the encoder that encoded the items"):
+        open_ladder(stranger, "any", tmp_path / "other")
+    assert stranger.encoders["words"].runner is runner
+
+
+def test_a_rung_of_another_width_is_told_in_a_sentence(words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline.load(words / "artifact")
+    wide = np.ones((16, 32), np.float32)
+    monkeypatch.setattr(pipeline.encoders["words"], "_runtime", SimpleNamespace(dimensions=32, encode=lambda _: wide))
+    with pytest.raises(ArtifactError, match=r"whole gives other vectors"):
+        open_ladder(pipeline, "any", words / "ladder", threads=1)
+
+
+def test_a_ladder_of_an_encoder_wants_an_encoder(artifact: Path, words: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"of one stage, and the artifact has no encoder of search texts"):
+        open_ladder(Pipeline.load(artifact), "any", words / "ladder")
+
+
 def test_a_ladder_beside_the_artifact_answers_and_slates_say_by_which_rung(words: Path, tmp_path: Path) -> None:
     settings = Settings(artifact=words / "artifact", events=tmp_path / "events.db")
     text = Pipeline.load(words / "artifact").dataset.items["title"][0]
@@ -151,7 +152,8 @@ def test_a_ladder_beside_the_artifact_answers_and_slates_say_by_which_rung(words
         assert found["rung"] == "whole"
         again = call.post("/search", text=text, k=5)["slate"]
         assert [pick["item"] for pick in again["picks"]] == [pick["item"] for pick in found["picks"]]
-        assert call.post("/trending")["slate"]["rung"] is None
+        assert found["settings"] == {"words": {"rung": "whole", "depth": None}}
+        assert call.post("/trending")["slate"]["rung"] == "whole"
         ladder = call("GET", "/ladder").json()
         assert [rung["name"] for rung in ladder["rungs"]] == ["whole", "small"]
         assert [rung["quality"] for rung in ladder["rungs"]] == pytest.approx([1.0, 0.95])
@@ -166,7 +168,7 @@ def test_a_ladder_beside_the_artifact_answers_and_slates_say_by_which_rung(words
 def test_new_items_are_encoded_by_the_artifacts_own_encoder(words: Path, tmp_path: Path) -> None:
     with calling(Settings(artifact=words / "artifact", events=tmp_path / "events.db")) as call:
         stage = call.server.live.pipeline.encoders["words"]
-        call.server.answering.ladder.current = "small"
+        stage.runner.current = "small"
         title = stage.encode_items(call.server.live.pipeline.dataset.items[:1])
         np.testing.assert_allclose(title, stage.vectors[:1], atol=1e-5)
 

@@ -1,8 +1,11 @@
-"""`Ladder`: one stage at several sizes, each with its measured quality and cost.
+"""`Ladder`: one stage at several sizes, each with its measured quality and cost; or a whole pipeline at several.
 
 ladder.json     the rungs from the slowest to the fastest, what the teacher measures, the machine, the protocol,
                 and the sha256 of each rung's files and of itself
 RUNG/…          a folder a rung, which the stage reads without torch
+
+A rung of a pipeline, a *step*, has no files of its own: it sets stages, and was measured as a whole. The ladders of
+these stages are part of the file.
 """
 
 import errno
@@ -13,14 +16,24 @@ from pathlib import Path
 from typing import Any, Self
 
 from twofold.core.config import build
-from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.errors import ArtifactError, ConfigError, nearest
 from twofold.core.sealing import digest, replace_file, sha256
 
-__all__ = ["LADDER", "Ladder", "Rung"]
+__all__ = ["LADDER", "Ladder", "Rung", "Setting"]
 
 LADDER = "ladder.json"
 FORMAT = 1
 AGAIN = "make the ladder again with `twofold compress`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a step sets of a stage; None is what it leaves alone."""
+
+    rung: str | None = None
+    """The rung of the stage's ladder that it runs; "" for the network that it was fitted with."""
+    depth: int | None = None
+    """How many candidates it looks at, or takes from each retriever; 0 leaves a ranker out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +79,14 @@ class Rung:
     """How it was made from the teacher, in order."""
     notes: tuple[str, ...] = ()
     """What is to be known about it, in sentences."""
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Of a step: what it sets, by the names of stages in the recipe."""
+    network_milliseconds: float | None = None
+    """Of a step: how much of the time the stages take that the ladder sets; None for all of it."""
+    qualities: dict[str, float] = field(default_factory=dict)
+    """Of a step: its quality by kind of query, as shares of the pipeline's as it was fitted."""
+    times: dict[str, float] = field(default_factory=dict)
+    """Of a step: milliseconds by kind of query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +94,8 @@ class Ladder:
     """Rungs from the best and slowest to the fastest; each step down must save time.
 
     Raises:
-        ConfigError: there is no rung, two have one name, or one is not faster than the one above it.
+        ConfigError: there is no rung, two have one name, one is not faster than the one above it, steps set different
+            stages, or one sets a stage to a rung that its ladder does not have.
     """
 
     rungs: Sequence[Rung]
@@ -85,6 +107,10 @@ class Ladder:
     """What the figures of speed were measured on."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How everything was measured."""
+    artifact: str | None = None
+    """Of a pipeline's ladder: the sha256 of the artifact that the steps were measured with."""
+    stages: Mapping[str, "Ladder"] = field(default_factory=dict)
+    """Of a pipeline's ladder: those of its stages, by their names in the recipe."""
 
     def __post_init__(self) -> None:
         if not self.rungs:
@@ -94,6 +120,16 @@ class Ladder:
                 raise ConfigError(f"rung {below.name!r} is not faster than {above.name!r} above it; leave it out.")
         if len({rung.name for rung in self.rungs}) < len(self.rungs):
             raise ConfigError("two rungs of a ladder have one name; rename one.")
+        for step in self.rungs:
+            self._check_settings(step.name, step.settings)
+
+    def _check_settings(self, step: str, settings: Mapping[str, Setting]) -> None:
+        if settings.keys() != self.rungs[0].settings.keys():
+            raise ConfigError(f"step {step!r} does not set the same stages as the one above it; set all in each.")
+        for name, setting in settings.items():
+            rungs = [rung.name for rung in self.stages[name].rungs] if name in self.stages else []
+            if setting.rung and setting.rung not in rungs:
+                raise ConfigError(f"step {step!r} sets {name!r} to {setting.rung!r}; {nearest(setting.rung, rungs)}")
 
     def pick(self, milliseconds: float, *, floor: float = 0.0) -> Rung:
         """Return the best rung that meets a deadline, else the fastest; never one below the quality floor.
@@ -120,8 +156,7 @@ class Ladder:
         Raises:
             ArtifactError: it cannot be written, or the folder of a rung is missing or empty.
         """
-        rungs = [replace(rung, files=_sealed(folder, rung)) for rung in self.rungs]
-        written = replace(self, rungs=rungs)
+        written = self._sealed(folder)
         table = json.loads(json.dumps({"format": FORMAT, **asdict(written)}, allow_nan=False))
         table["sha256"] = digest(table)
         try:
@@ -133,6 +168,11 @@ class Ladder:
                 ) from error
             raise ArtifactError(f"{folder / LADDER} cannot be written ({error.strerror}); check the folder.") from error
         return written
+
+    def _sealed(self, folder: Path) -> Self:
+        rungs = [rung if rung.settings else replace(rung, files=_sealed(folder, rung)) for rung in self.rungs]
+        stages = {name: ladder._sealed(folder) for name, ladder in self.stages.items()}
+        return replace(self, rungs=rungs, stages=stages)
 
     @classmethod
     def read(cls, folder: Path, *, check: bool = True) -> Self:
@@ -147,15 +187,25 @@ class Ladder:
         """
         table = _table(folder / LADDER)
         try:
-            rungs = [build(Rung, rung, LADDER) for rung in table["rungs"]]
-            teacher = build(Rung, table["teacher"], LADDER) if table["teacher"] else None
-            rest = {name: table[name] for name in ("floor", "machine", "protocol")}
-            ladder = cls(rungs=rungs, teacher=teacher, **rest)
+            ladder = cls._of(table)
         except (ConfigError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder / LADDER} describes no ladder ({error}); {AGAIN}.") from None
-        for rung in ladder.rungs if check else ():
+        for rung in ladder._filed() if check else ():
             _check(folder, rung)
         return ladder
+
+    @classmethod
+    def _of(cls, table: Mapping[str, Any]) -> Self:
+        rungs = [build(Rung, rung, LADDER) for rung in table["rungs"]]
+        teacher = build(Rung, table["teacher"], LADDER) if table["teacher"] else None
+        stages = {name: cls._of(inner) for name, inner in table.get("stages", {}).items()}
+        rest = {name: table[name] for name in ("floor", "machine", "protocol")}
+        return cls(rungs=rungs, teacher=teacher, artifact=table.get("artifact"), stages=stages, **rest)
+
+    def _filed(self) -> list[Rung]:
+        """Return the rungs that have files."""
+        own = [rung for rung in self.rungs if not rung.settings]
+        return [*own, *(rung for ladder in self.stages.values() for rung in ladder._filed())]
 
 
 def _sealed(folder: Path, rung: Rung) -> dict[str, str]:

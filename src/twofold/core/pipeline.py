@@ -245,7 +245,7 @@ class Pipeline:
 
     def _rank_alike(self, batch: Batch, evidence: tuple[Evidence, ...], k: int) -> Candidates:
         """Rank queries that all bring the same kinds of evidence; "nothing" is always the last of them."""
-        rankers = [ranker for ranker in self.rankers.values() if evidence[0] in ranker.evidence]
+        rankers = [ranker for ranker in self.rankers.values() if ranker.depth and evidence[0] in ranker.evidence]
         wanted = max([k, *(ranker.depth for ranker in rankers)])
         found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=wanted)
         for ranker in rankers:

@@ -183,11 +183,8 @@ class Ranker(Stage):
 
     evidence: ClassVar[tuple[Evidence, ...]]
     """For which leading evidence of a query it is asked."""
-
-    @property
-    @abstractmethod
-    def depth(self) -> int:
-        """How many candidates it looks at; those below stay below."""
+    depth: int
+    """How many candidates it looks at; those below stay below. With 0 it is not asked."""
 
     @abstractmethod
     def rank(self, batch: Batch, evidence: Evidence, found: Candidates) -> Candidates:
@@ -202,6 +199,9 @@ class Ranker(Stage):
 
 class Fuser(Stage):
     """A stage that makes one ranking out of the opinions of several retrievers."""
+
+    depth: int
+    """How many candidates each retriever brings; more where a query wants more."""
 
     @abstractmethod
     def votes(

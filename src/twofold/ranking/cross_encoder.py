@@ -13,6 +13,7 @@ import polars as pl
 from twofold.core import Batch, Candidates, Dataset, Encoder, Evidence, Ranker, Retriever
 from twofold.core.errors import ConfigError, needed_for
 from twofold.core.ids import Codes
+from twofold.core.rungs import Network
 from twofold.core.scores import Floats
 from twofold.core.stage import Stage
 from twofold.data.texts import item_texts
@@ -113,13 +114,15 @@ class CrossEncoder(Ranker):
     """How much it counts against the ranking before."""
     quality: float | None
     """NDCG@10 of the held-out searches at that weight; None where none were held out."""
+    output = "logits"
+    runner: PairScorer
+    """Reads pairs: the network that was fitted, or one of another size in its place."""
     _scorer: PairScorer
     _items: pl.DataFrame
 
-    @property
-    def depth(self) -> int:
-        """How many candidates it looks at; those below stay below."""
-        return self.config.depth
+    def __init__(self, config: CrossEncoderConfig | None = None) -> None:
+        super().__init__(config)
+        self.depth = self.config.depth
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Learn from the dataset's searches, choose the weight, and return self.
@@ -143,6 +146,7 @@ class CrossEncoder(Ranker):
         task = ListTask(model, tokens, searches, held_out, texts, wrong=config.wrong, batch_size=config.batch_size)
         train(task, self._training(), seed=int(rng.integers(2**31)), progress=self.progress)
         self._scorer = PairScorer(export(model), tokens, threads=config.threads, batch_size=config.together)
+        self.runner = self._scorer
         self._items = dataset.items
         self.weight, self.quality = self._weigh(held_out, texts)
         return self
@@ -201,7 +205,7 @@ class CrossEncoder(Ranker):
 
     def rank(self, batch: Batch, evidence: Evidence, found: Candidates) -> Candidates:
         """Order the `depth` best candidates anew; see `Ranker.rank`."""
-        top = min(self.config.depth, found.items.shape[1])
+        top = min(self.depth, found.items.shape[1])
         own = np.full(found.items.shape, np.nan, np.float32)
         if self.weight > 0 and top:
             own[:, :top] = self._read(batch, found.items[:, :top])
@@ -219,7 +223,7 @@ class CrossEncoder(Ranker):
         readable = np.array([bool(texts[place]) for place in places], bool)
         rows, columns, places = rows[readable], columns[readable], places[readable]
         own = np.full(items.shape, np.nan, np.float32)
-        own[rows, columns] = self._scorer([batch.texts[row] or "" for row in rows], [texts[place] for place in places])
+        own[rows, columns] = self.runner([batch.texts[row] or "" for row in rows], [texts[place] for place in places])
         return own
 
     def update(self, dataset: Dataset, changed: Codes) -> None:
@@ -240,7 +244,12 @@ class CrossEncoder(Ranker):
         self._scorer = PairScorer.load(
             folder, max_tokens=config.max_tokens, threads=config.threads, batch_size=config.together
         )
-        self._items = dataset.items
+        self.runner, self._items = self._scorer, dataset.items
+
+    def open_rung(self, folder: Path, network: Network, dataset: Dataset) -> PairScorer:
+        """See `Scaled.open_rung`."""
+        config = self.config
+        return PairScorer.load(folder, max_tokens=config.max_tokens, batch_size=config.together, network=network)
 
 
 def _lift(top: Floats, rest: Floats) -> Floats:

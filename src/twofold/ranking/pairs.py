@@ -9,6 +9,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from twofold.core.errors import ConfigError
+from twofold.core.rungs import Network
 from twofold.core.scores import Floats
 from twofold.core.session import open_session
 
@@ -75,14 +76,23 @@ class PairScorer:
         tokens: cuts the texts.
         threads: for one batch; 0 takes as many as this process may use.
         batch_size: pairs at once.
+        network: runs the graph in place of onnxruntime.
 
     Raises:
         ArtifactError: it is no graph that can be run.
     """
 
-    def __init__(self, graph: bytes, tokens: PairTokens, *, threads: int = 0, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        graph: bytes,
+        tokens: PairTokens,
+        *,
+        threads: int = 0,
+        batch_size: int = 32,
+        network: Network | None = None,
+    ) -> None:
         self._graph, self._tokens, self._batch_size = graph, tokens, batch_size
-        self._session = open_session(graph, "a cross-encoder", threads=threads)
+        self._network = network or _opened(graph, threads)
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> Floats:
         """Return the logit of each pair, float32 [b]."""
@@ -92,7 +102,7 @@ class PairScorer:
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             ids, mask, sides = self._tokens([left[row] for row in rows], [right[row] for row in rows])
-            scores[rows] = self._session.run(None, {"input_ids": ids, "attention_mask": mask, "sides": sides})[0]
+            scores[rows] = self._network({"input_ids": ids, "attention_mask": mask, "sides": sides})
         return scores
 
     def save(self, folder: Path) -> None:
@@ -101,7 +111,15 @@ class PairScorer:
         (folder / TOKENIZER).write_text(self._tokens.spelled, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, *, max_tokens: int, threads: int, batch_size: int) -> Self:
-        """Read what `save` wrote."""
+    def load(
+        cls, folder: Path, *, max_tokens: int, threads: int = 0, batch_size: int, network: Network | None = None
+    ) -> Self:
+        """Read what `save` wrote, or the folder of a rung, whose network is given."""
         tokens = PairTokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens)
-        return cls((folder / GRAPH).read_bytes(), tokens, threads=threads, batch_size=batch_size)
+        graph = b"" if network else (folder / GRAPH).read_bytes()
+        return cls(graph, tokens, threads=threads, batch_size=batch_size, network=network)
+
+
+def _opened(graph: bytes, threads: int) -> Network:
+    session = open_session(graph, "a cross-encoder", threads=threads)
+    return lambda feed: np.asarray(session.run(None, dict(feed))[0])

@@ -44,6 +44,10 @@ class Fusion(Fuser):
     Config = FusionConfig
     config: FusionConfig
 
+    def __init__(self, config: FusionConfig | None = None) -> None:
+        super().__init__(config)
+        self.depth = self.config.depth
+
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Learn nothing; weights come from the recipe."""
         return self
@@ -68,7 +72,7 @@ class Fusion(Fuser):
         """See `Fuser.reorder`."""
         items = first.items
         heard = {name: said.at(items) for name, said in opinions.items()}
-        votes = {name: self._vote(heard[name], said.top(self.config.depth), items) for name, said in opinions.items()}
+        votes = {name: self._vote(heard[name], said.top(self.depth), items) for name, said in opinions.items()}
         total = _to_unit(first.scores) + weight * _to_unit(_sum(items, votes, weights))
         return Candidates(items=items, scores=total, sources={**first.sources, **heard}).ordered()
 
@@ -76,7 +80,7 @@ class Fusion(Fuser):
         self, opinions: Mapping[str, Scores], allowed: Mask | None, size: int, k: int
     ) -> tuple[Codes, dict[str, Floats], dict[str, Floats]]:
         """Return the candidates, what each retriever says of each, and what it adds to each at weight 1."""
-        depth = max(self.config.depth, k)
+        depth = max(self.depth, k)
         tops = {name: said.top(depth, allowed) for name, said in opinions.items()}
         items = _union([ranked for ranked, _ in tops.values()], size)
         heard = {name: said.at(items) for name, said in opinions.items()}

@@ -4,10 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twofold.core.query import Query
+from twofold.core.rungs import Rungs
 from twofold.core.slate import Slate
 from twofold.serve.control import Controller, Demand, Step
 from twofold.serve.gathering import Gatherer
@@ -15,12 +16,12 @@ from twofold.serve.lanes import PRIORITIES, Lanes, Priority, Waiting
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
 from twofold.serve.problems import Refusal
-from twofold.serve.rungs import Rungs
+from twofold.serve.rungs import CachedRungs
 
 __all__ = ["Answering", "Questions"]
 
 Asked = tuple[Query, "asyncio.Future[Slate]"]
-Answer = Callable[["Answering", Sequence[Query]], Sequence[Slate | Exception]]
+Answer = Callable[["Answering", Step, Sequence[Query]], Sequence[Slate | Exception]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,21 @@ class Answering:
 
     live: Live
     controller: Controller
-    searchers: Sequence[Rungs] = ()
-    """The encoders of search texts."""
-    ladder: Rungs | None = None
-    """The one of them that has several rungs."""
+    searchers: Mapping[str, CachedRungs] = field(default_factory=dict)
+    """The encoders of search texts, by their names in the recipe."""
+    ladder: Sequence[Rungs] | None = None
+    """What runs in the stages that the controller's steps set; None where there is no ladder."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's manifest."""
+
+    def signed(self, slate: Slate, query: Query, step: Step) -> Slate:
+        """Return a slate that says which step made it; a better one, where a better rung's vector was kept."""
+        settings = dict(step.settings)
+        if query.text is not None:
+            for name in settings.keys() & self.searchers.keys():
+                settings[name] = replace(settings[name], rung=self.searchers[name].of(query.text))
+        same = (other.name for other in self.controller.steps if other.settings == settings)
+        return replace(slate, rung=next(same, step.name), settings=settings)
 
 
 @dataclass(slots=True)
@@ -45,7 +55,7 @@ class Go:
     step: Step
     count: int
     seconds: float = 0.0
-    encoding: float = 0.0
+    networks: float = 0.0
     hits: int = 0
     misses: int = 0
     begun: float = field(default=0.0)
@@ -55,7 +65,7 @@ class Questions(Gatherer[Query, Slate]):
     """Answers questions in one thread, as many together as the nearest deadline lets.
 
     Args:
-        answer: answers questions by what answers now.
+        answer: answers questions by what answers now, at a step of its ladder.
         by: returns what answers now.
         metrics: told of waiting, refusals and rungs.
         deadlines: seconds within which each priority is to be answered, where a question names no deadline.
@@ -156,8 +166,6 @@ class Questions(Gatherer[Query, Slate]):
         step = by.controller.choose(now, self._demands(taken, now))
         if step is not before:
             self._metrics.steps.labels("down" if step.quality < before.quality else "up").inc()
-        if by.ladder is not None:
-            by.ladder.current = step.name
         self._go = Go(by, step, len(taken), begun=now)
         return [waiting.task for waiting in taken]
 
@@ -177,18 +185,19 @@ class Questions(Gatherer[Query, Slate]):
         assert go is not None
         begun = self._clock()
         try:
-            return self._answer(go.by, queries)
+            return self._answer(go.by, go.step, queries)
         finally:
             go.seconds = self._clock() - begun
-            for searcher in go.by.searchers:
-                spent = searcher.take()
+            climbing = go.by.ladder or ()
+            for rungs in {*go.by.searchers.values(), *climbing}:
+                spent = rungs.take()
                 go.hits, go.misses = go.hits + spent.hits, go.misses + spent.misses
-                if searcher is go.by.ladder:
-                    go.encoding += spent.seconds
+                if rungs in climbing:
+                    go.networks += spent.seconds
 
     def _finish(self, batch: Sequence[Asked], results: Sequence[Slate | Exception]) -> None:
         if (go := self._go) is not None:
-            go.by.controller.costs.observe(go.step, go.count, go.seconds, go.encoding)
+            go.by.controller.costs.observe(go.step, go.count, go.seconds, go.networks)
             self._metrics.vectors.labels("hit").inc(go.hits)
             self._metrics.vectors.labels("miss").inc(go.misses)
             if go.by.ladder is not None:

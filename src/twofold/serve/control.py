@@ -11,10 +11,11 @@ far a go may be above the mean.
 
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from twofold.core.errors import ConfigError
+from twofold.core.ladder import Setting
 
 __all__ = ["Controller", "Costs", "Demand", "Steering", "Step"]
 
@@ -44,13 +45,15 @@ RATE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rung, as the controller sees it."""
+    """One rung of the ladder that a server climbs, as the controller sees it."""
 
     name: str
     quality: float
     """A share of the top rung's."""
     seconds: float
     """Of a query, as the ladder says."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    """What it sets, by the names of stages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

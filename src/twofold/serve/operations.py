@@ -203,7 +203,7 @@ async def ready(server: Server, request: Request, _: None) -> wire.Health:
 
 
 async def ladder(server: Server, _: Request, __: None) -> wire.Ladder:
-    """Show the rungs of the query encoder, and the one in use."""
+    """Show the steps of the ladder, and the one in use."""
     return server.ladder()
 
 

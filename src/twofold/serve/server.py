@@ -15,6 +15,7 @@ from twofold.core.event import Event
 from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
+from twofold.core.rungs import apply_settings
 from twofold.core.slate import Slate
 from twofold.core.threads import available_threads
 from twofold.events import EventStore, SqlStore
@@ -25,7 +26,7 @@ from twofold.serve.gathering import Gatherer, plain
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
-from twofold.serve.rungs import SAMPLE, VectorCache, cache_searches, open_rungs
+from twofold.serve.rungs import VectorCache, cache_searches, ladder_of, open_ladder
 from twofold.serve.settings import Settings
 
 __all__ = ["Server", "check"]
@@ -144,7 +145,7 @@ class Server:
         )
 
     def ladder(self) -> wire.Ladder:
-        """Return the rungs of the query encoder that may answer, and what they cost now."""
+        """Return the steps that may answer, and what they cost now."""
         now, by = time.monotonic(), self.answering
         controller = by.controller
         arriving, waiting = controller.rate(now), len(self.questions)
@@ -169,21 +170,20 @@ class Server:
             waiting=waiting,
         )
 
-    def _answer(self, by: Answering, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+    def _answer(self, by: Answering, step: Step, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
         pipeline = by.live.pipeline
+        apply_settings(pipeline, step.settings)
         self.metrics.together.observe(len(queries))
         try:
             slates = pipeline.run_many(queries)
         except BaseException as error:
             if len(queries) == 1:
                 return [plain(error)]
-            return [answer for query in queries for answer in self._answer(by, [query])]  # only the wrong ones fail
+            # Each alone, so that only the wrong ones fail.
+            return [answer for query in queries for answer in self._answer(by, step, [query])]
         if by.ladder is None:
             return slates
-        return [
-            slate if query.text is None else replace(slate, rung=by.ladder.of(query.text))
-            for query, slate in zip(queries, slates, strict=True)
-        ]
+        return [by.signed(slate, query, step) for query, slate in zip(queries, slates, strict=True)]
 
     def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
         self.store.append([event for batch in batches for event in batch])
@@ -255,29 +255,28 @@ class Server:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
         live.catch_up()
-        return sign, replace(self._steered(live, folder), about=manifest)
+        return sign, replace(self._steered(live, folder, manifest["sha256"]), about=manifest)
 
-    def _steered(self, live: Live, folder: Path) -> Answering:
-        """Put the cache before the encoders of search texts, and the rungs of a ladder in the place of the first.
+    def _steered(self, live: Live, folder: Path, sha256: str) -> Answering:
+        """Put the cache before the encoders of search texts, and the rungs of a ladder in their places.
 
         Raises:
             ArtifactError: the ladder that the settings name cannot be used.
         """
         searchers = cache_searches(live.pipeline, live.name, self._vectors)
         steering, named = Steering(floor=self.settings.quality_floor), self.settings.ladder
-        place = named or folder.parent / "ladder"
-        if searchers and (named or (place / LADDER).is_file()):
-            titles = live.pipeline.dataset.items["title"].head(SAMPLE).to_list()
+        place = named or ladder_of(folder)
+        if named or (place / LADDER).is_file():
             # One is left to requests that come meanwhile: threads of one call wait for the slowest of them.
             threads = max(1, available_threads() // self.settings.workers - 1)
             try:
-                steps = open_rungs(searchers[0], titles, place, threads=threads)
+                steps, rungs = open_ladder(live.pipeline, sha256, place, threads=threads)
             except TwofoldError as error:
                 if named:
                     raise
                 self._tell(f"the ladder beside the artifact is not used: {error}")
             else:
-                return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, searchers[0])
+                return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, rungs)
         only = Step(name="", quality=1.0, seconds=0.0)
         return Answering(live, Controller([only], steering, now=time.monotonic()), searchers)
 

@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import ConfigError, needed_for
+from twofold.core.errors import ArtifactError, ConfigError, needed_for
+from twofold.core.rungs import Network
 from twofold.core.scores import Floats
 from twofold.core.stage import Encoder, Modality, Retriever, Stage
 from twofold.data.texts import item_texts
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["TextEncoder", "TextEncoderConfig"]
+
+SAMPLE = 16
+"""Titles that a rung and the fitted encoder must agree on."""
+AGREEMENT = 0.5
+"""The mean cosine of their vectors below which a rung is taken for one of another model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +87,9 @@ class TextEncoder(Encoder):
     needs: ClassVar[Mapping[str, type[Stage]]] = MappingProxyType({"negatives": Retriever})  # type: ignore[type-abstract]
     reads = ("text",)
     config: TextEncoderConfig
-    searcher: TextVectors
-    """Encodes what people search with: the model itself, or what a server puts in its place, of the same space."""
+    output = "sentence_embedding"
+    runner: TextVectors
+    """Encodes what people search with: the model itself, or one of another size in its place, of the same space."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Load the model, fine-tune it where the options say so, export it, and encode all items.
@@ -132,7 +139,7 @@ class TextEncoder(Encoder):
 
     def encode(self, values: Sequence[Any], modality: Modality) -> Floats:
         """Return the vectors of search texts, float32 [b, d]; empty ones get zeros."""
-        return self.searcher.encode(values, prefix=self._prompts["query"])
+        return self.runner.encode(values, prefix=self._prompts["query"])
 
     def encode_items(self, items: pl.DataFrame) -> Floats:
         """Return the vectors of items by title, categories and text, float32 [n, d]; where all are empty, zeros."""
@@ -158,4 +165,19 @@ class TextEncoder(Encoder):
             batch_size=self.config.batch_size,
             dimensions=self.config.dimensions,
         )
-        self.searcher = self._runtime
+        self.runner = self._runtime
+
+    def open_rung(self, folder: Path, network: Network, dataset: Dataset) -> OnnxEncoder:
+        """See `Scaled.open_rung`; both must agree on titles, since the items' vectors are the fitted one's."""
+        encoder, own = OnnxEncoder(folder, network=network), self._runtime
+        if encoder.dimensions > own.dimensions:  # of a model whose leading numbers are kept
+            encoder = OnnxEncoder(folder, network=network, dimensions=own.dimensions)
+        titles = dataset.items["title"].drop_nulls().head(SAMPLE).to_list()
+        expected, found = own.encode(titles), encoder.encode(titles)
+        alike = found.shape == expected.shape and (found * expected).sum() >= AGREEMENT * len(titles)
+        if not alike:
+            raise ArtifactError(
+                f"the rung {folder} gives other vectors than the encoder that encoded the items; make the ladder from "
+                "this artifact with `twofold compress`."
+            )
+        return encoder

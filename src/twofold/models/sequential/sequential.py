@@ -1,6 +1,7 @@
 """`Sequential`: what comes next, told by a transformer from the order, the times and the values of what was before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -9,8 +10,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from twofold.core.dataset import Dataset
-from twofold.core.errors import needed_for
+from twofold.core.errors import ArtifactError, needed_for
 from twofold.core.history import Histories
+from twofold.core.rungs import Network
 from twofold.core.scores import Floats
 from twofold.core.session import open_session
 from twofold.models.sequential.config import SequentialConfig
@@ -38,8 +40,11 @@ class Sequential(VectorRecommender):
 
     hidden: Floats
     """The vector of a hidden item, float32 [d]; d is `members * width`."""
+    output = "states"
     graphs: list[bytes]
     """The networks, as ONNX files."""
+    runner: Network
+    """Runs the first of them, or one of another size in its place."""
 
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Train on the log.
@@ -73,6 +78,7 @@ class Sequential(VectorRecommender):
         self.sessions = [
             open_session(graph, "a sequential model", threads=self.config.threads) for graph in self.graphs
         ]
+        self.runner = partial(_run, self.sessions[0])
 
     def states(self, histories: Histories) -> Floats:
         """Return the networks' states at the end of histories, float32 [b, d], those of all members side by side.
@@ -81,7 +87,8 @@ class Sequential(VectorRecommender):
         """
         states = np.empty((len(histories), self.table.shape[1]), np.float32)
         for rows, feeds in self.feeds(histories):
-            found = [session.run(["states"], feed)[0] for session, feed in zip(self.sessions, feeds, strict=True)]
+            runners: list[Network] = [self.runner, *(partial(_run, session) for session in self.sessions[1:])]
+            found = [run(feed) for run, feed in zip(runners, feeds, strict=True)]
             states[rows] = np.concatenate(found, axis=1)
         states /= len(self.sessions)
         return states
@@ -102,6 +109,19 @@ class Sequential(VectorRecommender):
             parts = np.split(vectors, len(self.sessions), axis=2)
             yield rows, [_feed(session, part, events) for session, part in zip(self.sessions, parts, strict=True)]
 
+    def open_rung(self, folder: Path, network: Network, dataset: Dataset) -> Network:
+        """See `Scaled.open_rung`."""
+        again = "make the ladder from this artifact with `twofold compress`"
+        if len(self.sessions) > 1:
+            raise ArtifactError(f"the rung {folder} is one network, and the stage has {len(self.sessions)}; {again}.")
+        some = dataset.log.take(np.flatnonzero(dataset.log.lengths)[:1])
+        for _, feeds in self.feeds(some):
+            if (width := network(feeds[0]).shape[1]) != self.config.width:
+                raise ArtifactError(
+                    f"the rung {folder} gives states of {width} numbers, not {self.config.width}; {again}."
+                )
+        return network
+
     def save(self, folder: Path) -> None:
         """Write arrays and networks."""
         super().save(folder)
@@ -113,6 +133,10 @@ class Sequential(VectorRecommender):
         super().restore(folder, dataset)
         self.graphs = [(folder / f"network-{number}.onnx").read_bytes() for number in range(self.config.members)]
         self._open()
+
+
+def _run(session: ort.InferenceSession, feed: Mapping[str, npt.NDArray[Any]]) -> Floats:
+    return np.asarray(session.run(["states"], dict(feed))[0])
 
 
 def _feed(session: ort.InferenceSession, vectors: Floats, events: Block) -> dict[str, npt.NDArray[Any]]:
