@@ -245,6 +245,41 @@ def compress(
 
 
 @app.command()
+def ladder(
+    artifact: Annotated[Path, typer.Argument(help="A fitted pipeline.")],
+    ladders: Annotated[list[Path] | None, typer.Argument(help="What `compress` made of its stages.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Newer events, to measure by what the artifact never saw.")] = None,
+    items: Items = None,
+    column: Column = None,
+    queries: Queries = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the ladder goes; by default ARTIFACT-ladder.")] = None,
+    quality_floor: Annotated[
+        float, typer.Option(help="Share of the artifact's quality that every step keeps.", min=0.0, max=1.0)
+    ] = 0.8,
+    budget: Annotated[str, typer.Option(help="Time to try settings, as 90s, 10m or 1h.")] = "10m",
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure an artifact at smaller settings of its stages, and write the ladder that its server climbs under load."""
+    from twofold.flows.steps import Steps, make_steps, stage_ladders, write_steps  # noqa: PLC0415
+
+    if queries is not None and data is None:
+        raise typer.BadParameter("--queries wants --data, the catalogue that they are about", param_hint="--queries")
+    options = Steps(floor=quality_floor, minutes=_minutes(budget), seed=seed)
+    found = stage_ladders(artifact, ladders or [])
+    newer = None if data is None else _read(data, items, column, _recipe(None), queries)
+    with _progress() as progress:
+        made = make_steps(artifact, found, options, newer=newer, progress=progress)
+    target = folder or artifact.with_name(f"{artifact.name}-ladder")
+    written = write_steps(made, target)
+    if as_json:
+        sys.stdout.write((target / "ladder.json").read_text(encoding="utf-8"))
+    else:
+        _print_steps(written)
+        out.print(f"ladder: {target / 'ladder.json'}", markup=False, highlight=False)
+
+
+@app.command()
 def adopt(
     artifact: Annotated[Path, typer.Argument(help="A fitted pipeline.")],
     stage: Annotated[str, typer.Argument(help="A sequential model, cross-encoder or image encoder in its recipe.")],
@@ -535,6 +570,19 @@ def _print_ladder(outcome: Any) -> None:
         names = "; ".join(outcome.untried)
         out.print(f"no time for: {names}; the same again with a larger --budget goes on", markup=False, highlight=False)
     out.print(f"ladder: {outcome.folder / 'ladder.json'}", markup=False, highlight=False)
+
+
+def _print_steps(ladder: Any) -> None:
+    """Print the steps of a pipeline's ladder."""
+    kinds = list(ladder.rungs[0].times)
+    grid = Grid("step", "quality", "ms", *(f"ms by {kind}" for kind in kinds), box=SIMPLE_HEAD)
+    for step in ladder.rungs:
+        quality = f"{step.quality:.3f}\n[dim]{step.quality_low:.3f}–{step.quality_high:.3f}[/dim]"
+        times = (step.milliseconds, *(step.times[kind] for kind in kinds))
+        grid.add_row(escape(step.name), quality, *(f"{time:.1f}" for time in times))
+    out.print(grid)
+    card = (f"{name}: {_words(value)}" for name, value in ladder.protocol.items() if name != "tried")
+    out.print("protocol: " + "; ".join(card), style="dim", markup=False, highlight=False)
 
 
 def _print_load(report: Any) -> None:

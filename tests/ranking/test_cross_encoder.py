@@ -39,6 +39,15 @@ def test_it_learns_which_item_answers(model_folder: Path, dataset: Dataset) -> N
     assert list(ranked.sources) == ["text.lexical", "cross-encoder"]
 
 
+def test_a_search_with_few_candidates_beside_one_with_many(model_folder: Path, dataset: Dataset) -> None:
+    stage = fitted(model_folder, dataset, epochs=1, weight=0.5)
+    stage.depth = 2
+    ranked = stage.rank(Batch.of_texts(["a b", "b b", "b"]), "text", candidates([[0, 1, 2], [2, -1, -1], [-1, -1, -1]]))
+    assert sorted(ranked.items[0, :2].tolist()) == [0, 1]
+    assert ranked.items[1:].tolist() == [[2, -1, -1], [-1, -1, -1]]
+    assert np.isnan(ranked.sources["cross-encoder"][0, 2])  # it is not read
+
+
 def test_the_weight_is_chosen_on_held_out_searches(model_folder: Path, dataset: Dataset) -> None:
     # Every search that is held out has the answer that the first ranking puts on top: nothing can be better.
     queries = pl.DataFrame({"text": ["a", "b", "red", "blue"], "item": ["r"] * 4})

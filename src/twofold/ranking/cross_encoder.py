@@ -259,4 +259,6 @@ def _lift(top: Floats, rest: Floats) -> Floats:
     highest = rest.max(axis=1, keepdims=True)
     lowest = np.where(np.isneginf(top), np.inf, top).min(axis=1, keepdims=True)
     gap = highest - lowest
-    return np.where(np.isfinite(gap) & (gap >= 0), gap + 1e-3 * np.maximum(np.abs(highest), 1), 0).astype(np.float32)
+    below = np.isfinite(gap) & (gap >= 0)
+    highest, gap = np.where(below, highest, 0), np.where(below, gap, 0)  # nothing is added to what has no end
+    return np.where(below, gap + 1e-3 * np.maximum(np.abs(highest), 1), 0).astype(np.float32)
