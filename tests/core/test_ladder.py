@@ -9,6 +9,7 @@ import pytest
 
 from twofold.core import Ladder, Rung
 from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.ladder import Setting
 
 
 def rung(name: str, quality: float, milliseconds: float) -> Rung:
@@ -127,3 +128,19 @@ def test_a_full_disk_leaves_the_old_ladder(written: Path, monkeypatch: pytest.Mo
         Ladder(rungs=[replace(BIG, folder="rungs/big")]).write(written)
     assert (written / "ladder.json").read_bytes() == before
     assert sorted(os.listdir(written)) == ["ladder.json", "rungs"]
+
+
+def step(name: str, milliseconds: float, **settings: Setting) -> Rung:
+    return Rung(name=name, quality=0.9, milliseconds=milliseconds, bytes=0, settings=settings)
+
+
+def test_a_step_sets_what_was_measured_and_all_steps_the_same_stages() -> None:
+    small = Ladder(rungs=[Rung(name="small", quality=0.9, milliseconds=1.0, bytes=1, folder="small")])
+    top, low = step("top", 9.0, text=Setting(rung="")), step("low", 2.0, text=Setting(rung="small"))
+    assert Ladder(rungs=[top, low], stages={"text": small}).rungs == [top, low]
+    with pytest.raises(ConfigError, match=r"step 'low' sets 'text' to 'smal'; did you mean 'small'\?"):
+        Ladder(rungs=[top, step("low", 2.0, text=Setting(rung="smal"))], stages={"text": small})
+    with pytest.raises(ConfigError, match=r"step 'low' sets 'text' to 'small'"):
+        Ladder(rungs=[top, low])
+    with pytest.raises(ConfigError, match=r"step 'low' does not set the same stages as the one above it"):
+        Ladder(rungs=[top, step("low", 2.0, text=Setting(rung="small"), fuse=Setting(depth=9))], stages={"text": small})
