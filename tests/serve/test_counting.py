@@ -69,24 +69,24 @@ def test_users_are_found_by_the_beginning_of_their_ids(steady: Caller) -> None:
 
 
 def test_a_slate_comes_with_the_columns_that_are_asked_for(steady: Caller, fitted: Pipeline) -> None:
-    served = steady.post("/trending", k=3, show=["categories", "year", "year"])
+    slate = steady.post("/trending", k=3, show=["categories", "year", "year"])["slate"]
     rows = {row.pop("item"): row for row in fitted.dataset.items.select("item", "categories", "year").to_dicts()}
-    assert served["attributes"] == [rows[pick["item"]] for pick in served["slate"]["picks"]]
-    assert steady.post("/trending", k=3)["attributes"] == []
+    assert slate["attributes"] == [rows[pick["item"]] for pick in slate["picks"]]
+    assert steady.post("/trending", k=3)["slate"]["attributes"] == []
     assert steady("POST", "/trending", json={"show": ["colour"]}).status_code == 422
 
 
 def test_the_dial_makes_a_list_more_varied(steady: Caller, fitted: Pipeline) -> None:
     def kinds(diversity: float) -> int:
-        served = steady.post("/trending", k=8, show=["categories"], diversity=diversity)
-        assert len(served["slate"]["picks"]) == 8
-        return len({tuple(sorted(row["categories"])) for row in served["attributes"]})
+        slate = steady.post("/trending", k=8, show=["categories"], diversity=diversity)["slate"]
+        assert len(slate["picks"]) == 8
+        return len({tuple(sorted(row["categories"])) for row in slate["attributes"]})
 
     assert steady.picks("/trending", k=8, diversity=0) == steady.picks("/trending", k=8)
     assert steady.picks("/trending", k=8, diversity=1)[0] == steady.picks("/trending", k=1)[0]
     assert kinds(1.0) > kinds(0.0)
     allowed = {"categories": [fitted.dataset.items["categories"][0][0]]}
-    narrow = steady.post("/trending", k=8, diversity=1, filters=allowed, show=["categories"])
+    narrow = steady.post("/trending", k=8, diversity=1, filters=allowed, show=["categories"])["slate"]
     assert all(set(allowed["categories"]) & set(row["categories"]) for row in narrow["attributes"])
 
 

@@ -108,6 +108,9 @@ def test_only_administrators_operate(settings: Settings, tmp_path: Path) -> None
             ("GET", "/users"),
             ("POST", "/promote"),
             ("POST", "/rollback"),
+            ("GET", "/experiments"),
+            ("POST", "/experiments"),
+            ("POST", "/experiments/any/stop"),
         ):
             assert call(method, path, headers=headers).status_code == 403
         assert call("GET", "/catalogue", headers=headers).status_code == 200

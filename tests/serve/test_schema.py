@@ -40,7 +40,7 @@ def test_every_answer_is_one_that_the_description_foretells(schema: Any, operati
     from schemathesis.checks import CHECKS as KNOWN
     from schemathesis.checks import load_all_checks
 
-    if mode == "negative" and operation.asks is None and "{id}" not in operation.path:
+    if mode == "negative" and operation.asks is None and "{" not in operation.path:
         pytest.skip("takes nothing that could be wrong")
     load_all_checks()
     checks = KNOWN.get_by_names(MODES[mode])

@@ -1,5 +1,6 @@
 """`Slate`: the answer to a query."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,6 +41,10 @@ class Slate:
     """Which step of a server's ladder made it; None where there is no ladder."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Which rung and how many candidates each stage used that the ladder sets."""
+    arms: dict[str, str] = field(default_factory=dict)
+    """For each experiment that the slate is part of, the arm that it came by."""
+    attributes: Sequence[Mapping[str, Any]] = ()
+    """For each pick, the columns of the catalogue that the question wanted to see."""
 
     def __len__(self) -> int:
         return len(self.picks)

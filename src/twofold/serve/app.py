@@ -60,7 +60,7 @@ def create_app(settings: Settings, store: EventStore | None = None) -> Starlette
             await asyncio.to_thread(server.stop)
 
     routes = [
-        Route(operation.path.replace("{id}", "{id:path}"), _endpoint(operation), methods=[operation.method])
+        Route(operation.path.replace("}", ":path}"), _endpoint(operation), methods=[operation.method])
         for operation in OPERATIONS
     ]
     routes += [

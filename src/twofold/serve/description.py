@@ -1,6 +1,7 @@
 """What the API says of itself: OpenAPI 3.1 for programs, and a page for people."""
 
 import html
+import re
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -56,9 +57,9 @@ def _described(operation: Operation, named: dict[type, Any], parts: dict[str, An
     if operation.role is not None:
         about["security"] = [{"key": []}]
         about["description"] = f"Takes a key of role `{operation.role}` or above, where the server has keys."
-    if "{id}" in operation.path:
+    if named_in := re.findall(r"{(\w+)}", operation.path):
         text = {"type": "string", "minLength": 1, "maxLength": 200}
-        about["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": text}]
+        about["parameters"] = [{"name": name, "in": "path", "required": True, "schema": text} for name in named_in]
     if operation.asks is not None and operation.method == "GET":
         fields = parts[operation.asks.__name__]
         about["parameters"] = [

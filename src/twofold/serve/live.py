@@ -21,6 +21,7 @@ from twofold.core.history import Histories
 from twofold.core.ids import Id
 from twofold.core.pipeline import Pipeline
 from twofold.events import EventStore, Stored
+from twofold.serve.experiments import Experiments
 from twofold.serve.worth import Worth
 
 __all__ = ["Live", "item_rows"]
@@ -48,17 +49,28 @@ class Live:
         store: the events.
         after: the newest event that the pipeline was fitted on.
         name: what the artifact is called in answers.
+        experiments: told of those that begin or stop.
     """
 
-    def __init__(self, pipeline: Pipeline, store: EventStore, *, after: int = 0, name: str = "") -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: EventStore,
+        *,
+        after: int = 0,
+        name: str = "",
+        experiments: Experiments | None = None,
+    ) -> None:
         self.name, self.offset = name, after
+        self.experiments = Experiments() if experiments is None else experiments
         self.users: dict[str, dict[str, Any]] = {}
         self.hidden: set[str] = set()
         self.refused = 0
         """Descriptions of items that did not fit this artifact's catalogue."""
         self.news = threading.Event()
         """Set while descriptions of items wait for `put_items`."""
-        self._store, self._worth = store, Worth.of(pipeline.recipe)
+        self.worth = Worth.of(pipeline.recipe)
+        self._store = store
         self._deeds: dict[str, deque[Deed]] = {}
         self._forgotten: set[str] = set()
         self._described: dict[str, Event] = {}
@@ -96,6 +108,7 @@ class Live:
         before = set(self.hidden)
         for stored in found:
             event = stored.event
+            self.experiments.take(event)
             if event.kind == "item":
                 self._describe(event)
             elif event.kind == "item-removed":
@@ -105,7 +118,7 @@ class Live:
             elif event.kind == "user-removed":
                 self._forget(str(event.user))
             else:
-                value = self._worth.of_event(event)
+                value = self.worth.of_event(event)
                 if value is not None:
                     deeds.append(self._did(event, value))
         if before != self.hidden:

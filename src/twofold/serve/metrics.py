@@ -59,6 +59,8 @@ class Metrics:
         self.behind = Gauge(
             "twofold_events_behind", "Stored events unknown yet.", registry=registry, multiprocess_mode="livemax"
         )
+        self.logged = Counter("twofold_slates_logged", "Slates that were logged.", registry=registry)
+        self.lost = Counter("twofold_slates_lost", "Slates that were to be logged and could not be.", registry=registry)
         self.swaps = Counter("twofold_artifact_swaps", "Artifacts put in place.", ["result"], registry=registry)
 
     def text(self) -> bytes:

@@ -12,7 +12,7 @@ from twofold.serve.problems import Refusal
 from twofold.serve.promotion import previous, promote, rollback
 from twofold.serve.wire import About, Candidate, Candidates, Promoted
 
-__all__ = ["about_artifact", "list_artifacts", "promote_artifact", "roll_back"]
+__all__ = ["about_artifact", "find_artifact", "list_artifacts", "promote_artifact", "roll_back"]
 
 log = logging.getLogger("twofold.serve")
 
@@ -53,16 +53,25 @@ def promote_artifact(link: Path, folder: str) -> Promoted:
         Refusal: there is no such artifact, the server follows no link, or the artifact cannot be used.
     """
     _check_link(link)
-    # The name is only compared: what a request says never becomes a path.
-    chosen = next((artifact for artifact in _beside(link) if artifact.folder.name == folder), None)
-    if chosen is None:
-        raise Refusal(404, "there is no such artifact beside the one that answers; /artifacts lists them.")
     try:
-        found = promote(chosen.folder, link)
+        found = promote(find_artifact(link, folder), link)
     except ArtifactError as error:
         raise Refusal(422, str(error)) from error
     log.warning("artifact %s was promoted over HTTP", found.folder)
     return _promoted(found)
+
+
+def find_artifact(link: Path, folder: str) -> Path:
+    """Return where one of the artifacts is that `list_artifacts` names.
+
+    Raises:
+        Refusal: there is no such artifact.
+    """
+    # The name is only compared: what a request says never becomes a path.
+    for artifact in _beside(link):
+        if artifact.folder.name == folder:
+            return artifact.folder
+    raise Refusal(404, f"there is no artifact {folder!r} beside the one that answers; /artifacts lists them.")
 
 
 def roll_back(link: Path, artifact: str) -> Promoted:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
@@ -15,7 +16,10 @@ from twofold.core.query import Query
 from twofold.core.scores import Mask
 from twofold.serve import wire
 from twofold.serve.access import may
+from twofold.serve.beside import Directed
 from twofold.serve.counting import check_columns, count, describe_catalogue, find_users, shown
+from twofold.serve.experimenting import list_experiments, start, stop
+from twofold.serve.experiments import RESERVED
 from twofold.serve.explaining import explain
 from twofold.serve.hearing import heard
 from twofold.serve.keys import Role
@@ -207,17 +211,31 @@ async def ladder(server: Server, _: Request, __: None) -> wire.Ladder:
     return server.ladder()
 
 
-async def experiments(_: Server, __: Request, ___: None) -> wire.Experiments:
-    """Show the experiments that are running; there are none yet."""
-    return wire.Experiments()
+async def experiments(server: Server, _: Request, __: None) -> wire.Experiments:
+    """List experiments with their figures, the newest first."""
+    return await asyncio.to_thread(list_experiments, server)
+
+
+async def start_experiment(server: Server, _: Request, ask: wire.StartExperiment) -> wire.Figures:
+    """Compare arms on what is served from now on; the first arm is the control."""
+    return await start(server, ask)
+
+
+async def stop_experiment(server: Server, request: Request, _: wire.StopExperiment) -> wire.Figures:
+    """Stop an experiment; what was shown and done stays in its figures."""
+    return await stop(server, cast(str, request.path_params["name"]))
 
 
 async def _served(server: Server, request: Request, ask: wire.Asked, more: Mapping[str, Any]) -> wire.Served:
+    user: Id | None = more.get("user")
+    assigned = server.assign(user, ask.session)
+    live = server.live_of(assigned)
     if ask.show:
-        check_columns(server.live.pipeline.dataset, ask.show)
-    query = Query(
+        check_columns(live.pipeline.dataset, ask.show)
+    kind = Query if assigned.artifact is None else partial(Directed, artifact=assigned.artifact)
+    query = kind(
         k=ask.k,
-        diversity=ask.diversity,
+        diversity=ask.diversity or assigned.diversity or 0.0,
         filters=ask.filters,
         exclude=ask.exclude,
         priority=ask.priority,
@@ -227,8 +245,15 @@ async def _served(server: Server, request: Request, ask: wire.Asked, more: Mappi
     asked = server.ask(query)
     # Only what has to wait can be dropped in time, and only then is it worth listening for a caller that hangs up.
     slate = await (heard(request, asked) if server.questions.busy else asked)
-    live = server.live
-    return wire.Served(slate=slate, artifact=live.name, attributes=shown(live.pipeline.dataset, slate, ask.show))
+    live = server.live_of(assigned)
+    slate = replace(
+        slate,
+        arms={one.experiment: one.arm for one in assigned.arms},
+        attributes=shown(live.pipeline.dataset, slate, ask.show),
+    )
+    if assigned.arms or server.settings.log_slates:
+        server.log_slate(slate, live, user, assigned)
+    return wire.Served(slate=slate, artifact=live.name)
 
 
 async def _recorded(server: Server, event: Event) -> wire.Accepted:
@@ -241,6 +266,8 @@ async def _record(server: Server, given: list[wire.Feedback]) -> wire.Accepted:
     for one in given:
         if one.timestamp is not None and one.timestamp > latest:
             raise Refusal(422, f"an event cannot be at {one.timestamp}, which is yet to come; mend the sender's clock.")
+        if one.id is not None and one.id.startswith(RESERVED):
+            raise Refusal(422, f"ids that begin with {RESERVED} are the server's own; give the event another id.")
         own: Mapping[str, Any] = {
             name: value for name in ("timestamp", "id") if (value := getattr(one, name)) is not None
         }
@@ -362,5 +389,30 @@ OPERATIONS = (
         asks=wire.Rollback,
         answer=wire.Promoted,
     ),
-    Operation(name="experiments", method="GET", path="/experiments", handler=experiments, answer=wire.Experiments),
+    Operation(
+        name="experiments",
+        method="GET",
+        path="/experiments",
+        handler=experiments,
+        role="admin",
+        answer=wire.Experiments,
+    ),
+    Operation(
+        name="start_experiment",
+        method="POST",
+        path="/experiments",
+        handler=start_experiment,
+        role="admin",
+        asks=wire.StartExperiment,
+        answer=wire.Figures,
+    ),
+    Operation(
+        name="stop_experiment",
+        method="POST",
+        path="/experiments/{name}/stop",
+        handler=stop_experiment,
+        role="admin",
+        asks=wire.StopExperiment,
+        answer=wire.Figures,
+    ),
 )

@@ -12,22 +12,26 @@ from pathlib import Path
 from twofold.core.artifact import Artifact
 from twofold.core.errors import ConfigError, StoreError, TwofoldError
 from twofold.core.event import Event
+from twofold.core.ids import Id
 from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.rungs import apply_settings
 from twofold.core.slate import Slate
 from twofold.core.threads import available_threads
-from twofold.events import EventStore, SqlStore
+from twofold.events import EventStore, LoggedSlate, SqlStore
 from twofold.serve import wire
 from twofold.serve.asking import Answering, Questions
+from twofold.serve.beside import Beside
 from twofold.serve.control import Controller, Steering, Step
+from twofold.serve.experiments import RESERVED, Assigned, Experiments, unit_of
 from twofold.serve.gathering import Gatherer, plain
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
 from twofold.serve.rungs import VectorCache, cache_searches, ladder_of, open_ladder
 from twofold.serve.settings import Settings
+from twofold.serve.slates import SlateLog
 
 __all__ = ["Server", "check"]
 
@@ -63,7 +67,11 @@ class Server:
         self.store = SqlStore(settings.events) if store is None else store
         self.trouble: str | None = None
         self._vectors = VectorCache(settings.cached_vectors)
-        self._seen, self.answering = self._open()
+        self.experiments = Experiments(stored.event for stored in self.store.of_ids(RESERVED))
+        self.slates = SlateLog(self.store, self.metrics)
+        self._seen, self.answering = self._open(settings.artifact.resolve())
+        self.beside = Beside(settings.artifact, lambda folder: self._open(folder)[1], self.experiments, self._tell)
+        self.beside.look()
         self.questions = Questions(
             self._answer,
             lambda: self.answering,
@@ -89,6 +97,7 @@ class Server:
         """Begin to keep up with the event store and with the artifact's link."""
         for thread in self._threads:
             thread.start()
+        self.slates.start()
 
     def stop(self) -> None:
         """Finish what is being done, and let go of everything."""
@@ -99,7 +108,31 @@ class Server:
                 thread.join()
         self.questions.close()
         self.writing.close()
+        self.slates.close()
         self.store.close()
+
+    def assign(self, user: Id | None, session: Id | None) -> Assigned:
+        """Return by which arms of experiments somebody's questions are answered."""
+        return self.experiments.assign(unit_of(user, session), self.beside.opened)
+
+    def live_of(self, assigned: Assigned) -> Live:
+        """Return what answers such questions."""
+        by = self.beside.opened.get(assigned.artifact or "", self.answering)
+        return by.live
+
+    def log_slate(self, slate: Slate, live: Live, user: Id | None, assigned: Assigned) -> None:
+        """Have a slate logged as it is served."""
+        self.slates.put(
+            LoggedSlate(
+                id=slate.id,
+                timestamp=time.time_ns() // 1_000_000,
+                items=slate.items,
+                artifact=live.name,
+                user=user,
+                rung=slate.rung,
+                arms=assigned.arms,
+            )
+        )
 
     async def ask(self, query: Query) -> Slate:
         """Answer a query, together with others that wait.
@@ -171,6 +204,18 @@ class Server:
         )
 
     def _answer(self, by: Answering, step: Step, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+        """Answer queries, each by the artifact that its arm names, at the step of its own ladder with the same name."""
+        answers: dict[int, Slate | Exception] = {}
+        for other, places in self.beside.split(by, queries):
+            own = next((one for one in other.controller.steps if one.name == step.name), other.controller.current)
+            found = self._answer_by(other, own, [queries[place] for place in places])
+            answers |= zip(places, found, strict=True)
+            if other is not by:  # what it spent steers nothing, and is not to pile up
+                for rungs in {*other.searchers.values(), *(other.ladder or ())}:
+                    rungs.take()
+        return [answers[place] for place in range(len(queries))]
+
+    def _answer_by(self, by: Answering, step: Step, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
         pipeline = by.live.pipeline
         apply_settings(pipeline, step.settings)
         self.metrics.together.observe(len(queries))
@@ -180,14 +225,14 @@ class Server:
             if len(queries) == 1:
                 return [plain(error)]
             # Each alone, so that only the wrong ones fail.
-            return [answer for query in queries for answer in self._answer(by, step, [query])]
+            return [answer for query in queries for answer in self._answer_by(by, step, [query])]
         if by.ladder is None:
             return slates
         return [by.signed(slate, query, step) for query, slate in zip(queries, slates, strict=True)]
 
     def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
         self.store.append([event for batch in batches for event in batch])
-        self.live.follow()
+        self._catch_up()
         return [None] * len(batches)
 
     def _follow(self) -> None:
@@ -197,23 +242,29 @@ class Server:
             try:
                 if self.store.changed() or time.monotonic() - read > LOOK_SECONDS:
                     read = time.monotonic()
-                    self.live.follow()
+                    self._catch_up()
             except StoreError as error:
                 self._tell(str(error))
             except Exception:
                 log.exception("following the event store failed")
                 self._tell("following the event store failed; see the log.")
 
+    def _catch_up(self) -> None:
+        for live in (self.live, *self.beside.lives):
+            live.follow()
+
     def _keep(self) -> None:
-        """Put new items in, open the artifact that the link names when it names another one, and reread the keys."""
+        """Put new items in, open the artifacts that the link and arms name, and reread the keys."""
         looked = 0.0
         while not self._stopped.is_set():
             try:
                 self.live.news.wait(LOOK_SECONDS)
-                self.live.put_items()
+                for live in (self.live, *self.beside.lives):
+                    live.put_items()
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     self._swap()
+                    self.beside.look()
                     self._reread_keys()
             except Exception:
                 log.exception("taking in items failed")
@@ -221,11 +272,12 @@ class Server:
 
     def _swap(self) -> None:
         """Let another artifact answer where there is one; if it cannot be opened the present one goes on."""
-        if (sign := _sign(self.settings.artifact.resolve() / MANIFEST)) in (self._seen, None):
+        folder = self.settings.artifact.resolve()  # the link may change while this one is read
+        if (sign := _sign(folder / MANIFEST)) in (self._seen, None):
             return
         self.trouble = None
         try:
-            _, answering = self._open()
+            _, answering = self._open(folder)
         except TwofoldError as error:
             self._seen = sign
             self.metrics.swaps.labels("refused").inc()
@@ -247,13 +299,18 @@ class Server:
         except ConfigError as error:
             self._tell(f"the keys stay as they were: {error}")
 
-    def _open(self) -> tuple[object, Answering]:
-        """Open the artifact, and let it take in all that happened since it was fitted."""
-        folder = self.settings.artifact.resolve()  # the link may change while this one is read
+    def _open(self, folder: Path) -> tuple[object, Answering]:
+        """Open an artifact, and let it take in all that happened since it was fitted."""
         sign = _sign(folder / MANIFEST)
         pipeline = Pipeline.load(folder)
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        live = Live(pipeline, self.store, after=int(manifest.get("events", 0)), name=manifest["sha256"][:12])
+        live = Live(
+            pipeline,
+            self.store,
+            after=int(manifest.get("events", 0)),
+            name=manifest["sha256"][:12],
+            experiments=self.experiments,
+        )
         live.catch_up()
         return sign, replace(self._steered(live, folder, manifest["sha256"]), about=manifest)
 

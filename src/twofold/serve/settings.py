@@ -44,11 +44,13 @@ class Settings:
     batch_ms: float = 60_000.0
     """The same for one of a batch."""
     ladder: Path | None = None
-    """The folder of the query encoder's ladder; by default `ladder` beside the artifact, if there is one."""
+    """The folder of a ladder; by default the artifact's own or `ladder` beside it, if there is one; see `ladder_of`."""
     quality_floor: float = 0.9
     """The share of the top rung's quality below which no rung answers."""
     cached_vectors: int = 10_000
     """Search texts whose vectors are kept."""
+    log_slates: bool = False
+    """Whether every slate is logged, and not only those that are part of an experiment."""
     follow_seconds: float = 0.01
     """How often the event store is asked whether other workers wrote something."""
 

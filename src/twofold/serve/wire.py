@@ -10,6 +10,8 @@ from twofold.core.slate import Slate
 __all__ = [
     "About",
     "Accepted",
+    "Arm",
+    "ArmFigures",
     "Batch",
     "Candidate",
     "Candidates",
@@ -23,8 +25,10 @@ __all__ = [
     "Facet",
     "Facets",
     "Feedback",
+    "Figures",
     "FindUsers",
     "Health",
+    "Interval",
     "Item",
     "ItemPatch",
     "Kind",
@@ -38,6 +42,8 @@ __all__ = [
     "Search",
     "Served",
     "Similar",
+    "StartExperiment",
+    "StopExperiment",
     "Suggest",
     "Suggestions",
     "Trending",
@@ -61,6 +67,8 @@ Keys = Annotated[list[Key], Meta(max_length=1_000)]
 Attributes = Annotated[dict[Text, bool | Whole | float | str | list[Plain] | None], Meta(max_length=200)]
 """What is said of an item or a user, by column of the catalogue."""
 Many = Annotated[int, Meta(ge=1, le=100)]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+"""Of an experiment or an arm: ASCII letters, digits, and dots, hyphens and underscores behind the first of them."""
 
 
 class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +85,8 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Columns of the catalogue that the answer repeats for each pick, such as `categories`."""
     deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
     """By when an answer is wanted; one that could only come later is refused at once."""
+    session: Key | None = None
+    """Where there is no user, what stays the same while one person asks: an experiment gives it one arm throughout."""
 
 
 class Search(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,13 +198,34 @@ class Rollback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     artifact: Text
 
 
+class Arm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the ways to make slates that an experiment compares."""
+
+    name: Name
+    share: Annotated[float, Meta(gt=0, lt=1)]
+    """Of the users."""
+    diversity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """For questions that ask for none of their own."""
+    artifact: Text | None = None
+    """The folder of the artifact that answers; without one the promoted artifact does. `/artifacts` lists them."""
+
+
+class StartExperiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Arms to compare; the first is the control. Shares add up to 1, and a name can be used once."""
+
+    name: Name
+    arms: Annotated[list[Arm], Meta(min_length=2, max_length=10)]
+
+
+class StopExperiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing; it is asked for since JSON is what the form of a foreign page cannot send."""
+
+
 class Served(Struct, frozen=True, kw_only=True):
     """A slate and the artifact that made it."""
 
     slate: Slate
     artifact: str
-    attributes: list[dict[str, Any]] = []
-    """For each pick, the columns that the question wanted to see."""
 
 
 Kind = Literal["text", "number", "flag", "list", "other"]
@@ -310,19 +341,19 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class RungState(Struct, frozen=True, kw_only=True):
-    """A rung of the query encoder, and what a question costs with it."""
+    """A step of the ladder, and what a question costs with it."""
 
     name: str
     quality: float
     """A share of the top rung's."""
     milliseconds: float
-    """Of a text, as measured when the ladder was made."""
+    """Of the networks that it sets, for one question, as measured when the ladder was made."""
     question_milliseconds: float
     """Of a whole question, as predicted from what is measured now."""
 
 
 class Ladder(Struct, frozen=True, kw_only=True):
-    """The rungs of the query encoder that may answer, and the one in use; empty where there is no ladder."""
+    """The steps that may answer, and the one in use; empty where there is no ladder."""
 
     rungs: list[RungState] = []
     current: str | None = None
@@ -334,10 +365,50 @@ class Ladder(Struct, frozen=True, kw_only=True):
     """Questions that wait in this worker."""
 
 
-class Experiments(Struct, frozen=True, kw_only=True):
-    """The experiments that are running; none can be set up yet."""
+class Interval(Struct, frozen=True, kw_only=True):
+    """An estimate and its confidence interval of 95 %, which holds however often it is looked at."""
 
-    experiments: list[dict[str, Any]] = []
+    value: float
+    low: float
+    high: float
+
+
+class ArmFigures(Struct, frozen=True, kw_only=True):
+    """What an arm shows by now."""
+
+    arm: Arm
+    users: int
+    """Users and sessions that got a slate."""
+    slates: int
+    positive: int
+    """Slates that at least one positive event answers: a click, like or purchase, or a rating above the neutral one."""
+    rate: Interval | None = None
+    """The share of a user's slates that are positive, as the mean over users; None below two users."""
+    difference: Interval | None = None
+    """To the control's rate."""
+    p_value: float | None = None
+    """Of no difference; it, too, holds however often it is looked at."""
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """An experiment and what it shows by now."""
+
+    name: str
+    started: int
+    """Milliseconds since 1970 in UTC."""
+    stopped: int | None = None
+    arms: list[ArmFigures]
+    """The control first."""
+    split_p_value: float | None = None
+    """How likely chance alone splits users at least so unlike the shares."""
+    trouble: str | None = None
+    """Why the figures tell nothing."""
+
+
+class Experiments(Struct, frozen=True, kw_only=True):
+    """Experiments, the newest first."""
+
+    experiments: list[Figures]
 
 
 class About(Struct, frozen=True, kw_only=True):

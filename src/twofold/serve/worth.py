@@ -1,5 +1,6 @@
 """`Worth`: what an event says of a user's taste."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +45,12 @@ class Worth:
         if event.kind == "rating" and event.value is not None:
             return max(-1.0, min(1.0, (event.value - self.neutral) / (self.highest - self.neutral)))
         return self.values.get(event.kind)
+
+    def positive(self) -> dict[str, float]:
+        """Return which events say that somebody liked an item, by kind: all whose value, if any, is above this.
+
+        >>> Worth.of(Recipe(name="stars", retrieve={}, evidence=Weights())).positive()
+        {'click': -inf, 'purchase': -inf, 'like': -inf, 'rating': 3.0}
+        """
+        kinds = {kind: -math.inf for kind, value in self.values.items() if value > 0}
+        return kinds | {"rating": self.neutral}
