@@ -123,6 +123,20 @@ def test_it_never_goes_below_the_floor() -> None:
         Controller([POOR], Steering())
 
 
+def test_a_rung_that_earns_no_more_quality_a_second_than_a_better_one_is_passed_over() -> None:
+    poor = Step(name="poor", quality=0.5, seconds=0.005)  # 6 ms a question for .5, where the middle one has .98 in 9
+    last = Step(name="last", quality=0.4, seconds=0.0001)
+    controller = Controller([TOP, MIDDLE, poor, last], Steering(floor=0.0))
+    for _ in range(20):
+        controller.costs.observe(TOP, 1, 0.021, 0.020)
+    assert controller.choose(1.0, [Demand(12, 0.1)]) is last  # the poor one could answer them, too
+    assert [controller.choose(1.1 + number, []) for number in range(2)] == [MIDDLE, TOP]
+    for _ in range(200):
+        controller.costs.observe(TOP, 1, 0.0201, 0.0001)  # all vectors are kept: whatever the rung, it is 20 ms
+    assert controller.choose(9.0, [Demand(1_000, 0.01)]) is TOP
+    assert controller.fastest is TOP  # whose wait says who is refused
+
+
 def test_many_that_come_and_are_in_time_lower_nothing() -> None:
     controller = measured()
     for number in range(100):

@@ -36,6 +36,7 @@ def arrivals(rng: np.random.Generator, seconds: float = 60.0) -> np.ndarray:
 @dataclass
 class Outcome:
     sent: int
+    qualities: Mapping[str, float]
     answered: Counter[str] = field(default_factory=Counter)
     """Questions answered in time, by rung."""
     late: int = 0
@@ -45,8 +46,7 @@ class Outcome:
     @property
     def effective(self) -> float:
         """The quality of answers in time, over all that was sent."""
-        quality = {step.name: step.quality for step in LADDER}
-        return sum(quality[name] * count for name, count in self.answered.items()) / self.sent
+        return sum(self.qualities[name] * count for name, count in self.answered.items()) / self.sent
 
     @property
     def in_time(self) -> float:
@@ -61,7 +61,10 @@ def simulate(
     `wrong` is how much dearer a rung is than its ladder says.
     """
     wrong = wrong or {}
-    controller, outcome = Controller(steps, Steering(floor=0.0)), Outcome(len(moments))
+    controller, outcome = (
+        Controller(steps, Steering(floor=0.0)),
+        Outcome(len(moments), {step.name: step.quality for step in steps}),
+    )
     waiting: deque[float] = deque()
     now, coming = 0.0, deque(moments.tolist())
     until, going, step = 0.0, 0, steps[0]
@@ -111,6 +114,19 @@ def test_the_controller_serves_more_quality_than_any_fixed_rung(seed: int) -> No
     assert steered.answered.total() / fixed["full"].answered.total() > 2.5  # of 2.6 that were sent
     assert fixed["full"].sent - fixed["full"].answered.total() > 10 * (steered.sent - steered.answered.total())
     assert steered.last == "full"  # ten seconds later
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_to_refuse_some_is_preferred_to_a_rung_that_is_worth_less_a_second(seed: int) -> None:
+    """A third of the quality for nine tenths of the time: better answer nine of ten well than all of them badly."""
+    moments = arrivals(np.random.default_rng(seed), 30.0)
+    poor = Step(name="poor", quality=0.33, seconds=LADDER[1].seconds * 0.9)
+    found = [
+        simulate(steps, moments, np.random.default_rng(seed)) for steps in ([*LADDER[:2], poor], LADDER[:2], [poor])
+    ]
+    assert "poor" not in found[0].answered
+    assert found[0].effective == pytest.approx(found[1].effective, abs=0.01)
+    assert found[0].effective > found[2].effective + 0.3
 
 
 def test_what_is_not_refused_is_in_time_even_with_a_rung_that_is_too_slow() -> None:

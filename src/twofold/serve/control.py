@@ -187,7 +187,9 @@ class Controller:
 
     It steps down at once, as far as needed, and up one step after each quiet time. A step is a change of an index.
     Only what waits counts, not how much comes: where more comes than a rung can answer, and less than the next one can,
-    the two take turns, and quality lies between theirs.
+    the two take turns, and quality lies between theirs. A rung that earns no more quality a second than a better one is
+    passed over: with the better one, the share that it answers is worth more than all are with the worse one, and the
+    rest is refused.
 
     Sources: Romero et al., "INFaaS" (USENIX ATC 2021) and Khare et al., "SuperServe" (NSDI 2025), for choosing a
     variant by the slack that is left.
@@ -206,6 +208,7 @@ class Controller:
         if not self.steps:
             raise ConfigError(f"no rung keeps {steering.floor:.0%} of the quality; lower the floor or add a rung.")
         self.costs, self._steering, self._index = Costs(), steering, 0
+        self._worth = list(range(len(self.steps)))
         self._quiet = min(steering.quiet, steering.recovery / max(len(self.steps) - 1, 1))
         self._since, self._rate, self._rated = now, 0.0, now
 
@@ -216,8 +219,8 @@ class Controller:
 
     @property
     def fastest(self) -> Step:
-        """The last rung that may answer."""
-        return self.steps[-1]
+        """The last rung that may answer, and that is worth it."""
+        return self.steps[self._worth[-1]]
 
     def arrived(self, now: float) -> None:
         """Count a question that came and wants an answer soon."""
@@ -257,21 +260,36 @@ class Controller:
             demands: the questions that are hardest to answer in time.
         """
         self._decay(now)
+        self._worth = self._worthwhile()
+        self._index = max(place for place in self._worth if place <= self._index)
         wanted = self._wanted(demands)
         if wanted > self._index:
             self._index, self._since = wanted, now
         elif wanted == self._index:
             self._since = now  # the step above would not do now
         while self._index and now - self._since >= self._quiet:
-            self._index, self._since = self._index - 1, self._since + self._quiet
+            self._index = max(place for place in self._worth if place < self._index)
+            self._since += self._quiet
         return self.current
 
     def _wanted(self, demands: Sequence[Demand]) -> int:
-        """Return the index of the best rung that does; else the last."""
-        for index, step in enumerate(self.steps[:-1]):
+        """Return the index of the best rung that does; else the last that is worth it."""
+        for index in self._worth[:-1]:
+            step = self.steps[index]
             if all(self._careful(step, each.ahead) <= each.slack * self._steering.margin for each in demands):
                 return index
-        return len(self.steps) - 1
+        return self._worth[-1]
+
+    def _worthwhile(self) -> list[int]:
+        """Return the indices of the rungs that earn more quality a second than each better one, at present costs."""
+        kept, most = [0], self._earned(self.steps[0])
+        for index, step in enumerate(self.steps[1:], 1):
+            if (earned := self._earned(step)) > most:
+                kept, most = [*kept, index], earned
+        return kept
+
+    def _earned(self, step: Step) -> float:
+        return step.quality / max(self.costs.another(step), 1e-9)
 
     def _careful(self, step: Step, count: float) -> float:
         return self.costs.of(step, count) + (self.costs.high - 1) * self.costs.of(step, min(count, GO))
