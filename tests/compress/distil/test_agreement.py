@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from twofold.compress.distil import check_collapse, likeness, mean_cosine, neighbour_overlap, principal
+from twofold.compress.distil import (
+    alignment,
+    check_collapse,
+    likeness,
+    mean_cosine,
+    neighbour_overlap,
+    principal,
+)
 from twofold.core.errors import ConfigError
 
 CIRCLE = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
@@ -52,3 +59,12 @@ def test_principal_keeps_dot_products():
     assert np.square(cut[:, 0]).sum() > np.square(cut[:, 1]).sum()
     with pytest.raises(ConfigError, match="6 numbers cannot become 7"):
         principal(vectors, 7)
+
+
+def test_alignment_finds_a_rotation_and_leaves_alone_what_no_row_tells():
+    angle = 0.3
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+    np.testing.assert_allclose(alignment(CIRCLE, CIRCLE @ turn, penalty=1e-6), turn, atol=1e-5)
+    np.testing.assert_allclose(alignment(CIRCLE, CIRCLE @ turn, penalty=1e9), np.eye(2), atol=1e-5)
+    flat = np.array([[1, 0], [2, 0]], np.float32)
+    np.testing.assert_allclose(alignment(flat, 3 * flat, penalty=1e-6), np.diag([3, 1]), atol=1e-5)

@@ -4,7 +4,18 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from twofold.compress.distil import Distil, Lesson, Static, distil, save_static, static_student, table_graph
+from twofold.compress.distil import (
+    Distil,
+    Lesson,
+    Static,
+    distil,
+    fit_table,
+    mean_cosine,
+    outputs,
+    save_static,
+    static_student,
+    table_graph,
+)
 from twofold.compress.distil.static import token_weights
 from twofold.core.errors import ConfigError, DataError
 from twofold.encoders.text.runtime import OnnxEncoder
@@ -124,3 +135,36 @@ def test_training_makes_it_agree_more(world):
     assert report.agreement > report.before
     assert report.cosine > 0.7
     assert not student.folded()[world.reader.specials].any()
+
+
+def test_a_fitted_table_says_more_of_what_the_teacher_says(world):
+    """As near as the normal equations of ridge regression allow, after enough steps."""
+    student = static_student(network(world.teacher), world.reader, world.texts, world.vectors, Static(dimensions=0))
+    before = outputs(student, world.texts, np.arange(len(world.vectors)))
+    fit_table(student, world.texts, world.vectors, Static(dimensions=0, penalty=0.1))
+    after = outputs(student, world.texts, np.arange(len(world.vectors)))
+    assert mean_cosine(after, world.vectors) > mean_cosine(before, world.vectors) + 0.05
+
+
+def test_one_round_of_a_fit_is_ridge_regression(world):
+    options = Static(dimensions=4, weighting="none", penalty=0.7, rounds=1, steps=400)
+    student = static_student(network(world.teacher), world.reader, world.texts, world.vectors, options)
+    start = student.table.detach().numpy().astype(np.float64).copy()
+    counted = student.known.numpy().astype(np.float64)
+    rows = np.zeros((len(world.vectors), len(start)))
+    for row, tokens in enumerate(world.texts.tokens):
+        np.add.at(rows[row], tokens, counted[tokens])
+    rows /= np.linalg.norm(rows @ start, axis=1, keepdims=True)
+    target = world.vectors @ student.basis
+    change = np.linalg.solve(rows.T @ rows + 0.7 * np.eye(len(start)), rows.T @ (target - rows @ start))
+    fit_table(student, world.texts, world.vectors, options)
+    np.testing.assert_allclose(student.table.detach().numpy(), start + change, atol=2e-3)
+
+
+def test_a_token_that_no_text_has_stays_where_the_teacher_put_it(world):
+    student = static_student(network(world.teacher), world.reader, world.texts, world.vectors, Static(dimensions=4))
+    start = student.table.detach().numpy().copy()
+    fit_table(student, world.texts.take(np.array([0])), world.vectors[:1], Static(dimensions=4))
+    absent = np.setdiff1d(np.arange(len(start)), world.texts.tokens[0])
+    np.testing.assert_array_equal(student.table.detach().numpy()[absent], start[absent])
+    assert not np.array_equal(student.table.detach().numpy(), start)

@@ -5,9 +5,9 @@
     texts = Texts.read(texts_of(dataset), reader)
     vectors = outputs_of(teacher, texts, folder=work)            # once; a killed run goes on
     student = static_student(teacher, reader, texts, vectors, Static(), folder=work)
-    lesson = Lesson(examples=texts, vectors=vectors, basis=student.basis)
-    distil(student, lesson, Distil(), seed=0)
+    fit_table(student, texts, vectors, Static())
     save_static(student.folded(), reader, rung_folder)           # served without torch
+    distil(TextVectors(other), Lesson(examples=texts, vectors=vectors), Distil(), seed=0)  # any other student
 
 The losses are in `twofold.compress.distil.losses`. torch is imported when something that needs it is asked for.
 """
@@ -15,19 +15,26 @@ The losses are in `twofold.compress.distil.losses`. torch is imported when somet
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from twofold.compress.distil.agreement import check_collapse, likeness, mean_cosine, neighbour_overlap, principal
+from twofold.compress.distil.agreement import (
+    alignment,
+    check_collapse,
+    likeness,
+    mean_cosine,
+    neighbour_overlap,
+    principal,
+)
 from twofold.compress.distil.examples import Arrays, Examples, Feed, Reader, Texts, Triples, texts_of
 from twofold.compress.distil.options import Distil, Static
 from twofold.compress.distil.ranker import SmallRanker
 from twofold.compress.distil.teacher import Network, open_graph, outputs_of, top_items
 
 if TYPE_CHECKING:
-    from twofold.compress.distil.distilling import Distilled, Lesson, VectorLoss, distil, vector_task
+    from twofold.compress.distil.distilling import Distilled, Lesson, VectorLoss, distil, put_aside, vector_task
     from twofold.compress.distil.ensemble import small_ranker
     from twofold.compress.distil.graph import save_static, table_graph
     from twofold.compress.distil.margins import margin_task
     from twofold.compress.distil.narrow import narrower, strongest
-    from twofold.compress.distil.static import StaticStudent, static_student
+    from twofold.compress.distil.static import StaticStudent, fit_table, static_student
     from twofold.compress.distil.students import TextVectors, fewer_layers, spread
     from twofold.compress.distil.task import DistilTask, outputs
 
@@ -48,9 +55,11 @@ __all__ = [
     "Texts",
     "Triples",
     "VectorLoss",
+    "alignment",
     "check_collapse",
     "distil",
     "fewer_layers",
+    "fit_table",
     "likeness",
     "margin_task",
     "mean_cosine",
@@ -60,6 +69,7 @@ __all__ = [
     "outputs",
     "outputs_of",
     "principal",
+    "put_aside",
     "save_static",
     "small_ranker",
     "spread",
@@ -72,12 +82,12 @@ __all__ = [
 ]
 
 MODULES = {
-    "distilling": ("Distilled", "Lesson", "VectorLoss", "distil", "vector_task"),
+    "distilling": ("Distilled", "Lesson", "VectorLoss", "distil", "put_aside", "vector_task"),
     "ensemble": ("small_ranker",),
     "graph": ("save_static", "table_graph"),
     "margins": ("margin_task",),
     "narrow": ("narrower", "strongest"),
-    "static": ("StaticStudent", "static_student"),
+    "static": ("StaticStudent", "fit_table", "static_student"),
     "students": ("TextVectors", "fewer_layers", "spread"),
     "task": ("DistilTask", "outputs"),
 }

@@ -5,7 +5,7 @@ import numpy as np
 from twofold.core.errors import ConfigError
 from twofold.core.scores import Floats
 
-__all__ = ["check_collapse", "likeness", "mean_cosine", "neighbour_overlap", "principal"]
+__all__ = ["alignment", "check_collapse", "likeness", "mean_cosine", "neighbour_overlap", "principal"]
 
 SPREAD = 0.5
 """Share of the teacher's mean distance between texts (1 - cosine) that a student must keep at least."""
@@ -83,6 +83,21 @@ def principal(vectors: Floats, dimensions: int) -> Floats:
     basis = columns[:, ::-1][:, :dimensions]
     signs = np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(dimensions)])
     return np.ascontiguousarray(basis * signs, np.float32)
+
+
+def alignment(student: Floats, teacher: Floats, *, penalty: float = 1.0) -> Floats:
+    """Return the matrix that brings a student's vectors nearest to its teacher's, float32 [d, d].
+
+    `argmin_M |S M - T|^2 + penalty |M - I|^2`, a ridge regression towards leaving them as they are.
+
+    Args:
+        student: S [n, d].
+        teacher: T [n, d], of the same rows.
+        penalty: above 0; how many rows' worth of doubt there is about a change.
+    """
+    second = student.T.astype(np.float64) @ student + penalty * np.eye(student.shape[1])
+    first = student.T.astype(np.float64) @ teacher + penalty * np.eye(student.shape[1])
+    return np.linalg.solve(second, first).astype(np.float32)
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.compress.distil.agreement import check_collapse, mean_cosine, neighbour_overlap, principal
-from twofold.compress.distil.examples import Examples
+from twofold.compress.distil.examples import Examples, Index
 from twofold.compress.distil.losses import embedding, relation
 from twofold.compress.distil.options import Distil
 from twofold.compress.distil.stack import check_finite, check_smaller, watched
@@ -22,7 +22,7 @@ from twofold.core.scores import Floats
 from twofold.core.stage import Progress
 from twofold.train import TrainingReport, train
 
-__all__ = ["Distilled", "Lesson", "VectorLoss", "distil", "vector_task"]
+__all__ = ["Distilled", "Lesson", "VectorLoss", "distil", "put_aside", "vector_task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,12 @@ class Lesson:
             raise ConfigError("the teacher gives vectors that are no numbers; its weights are damaged, get others.")
 
 
+def put_aside(size: int, most: int, seed: int) -> tuple[Index, Index]:
+    """Return which of so many rows are put aside, at most a fifth, and which are learned from."""
+    held = np.sort(np.random.default_rng(seed).permutation(size)[: min(most, size // 5)])
+    return held, np.setdiff1d(np.arange(size), held)
+
+
 def vector_task(student: nn.Module, lesson: Lesson, options: Distil, *, seed: int) -> DistilTask:
     """Return the task that `distil` trains.
 
@@ -100,8 +106,7 @@ def vector_task(student: nn.Module, lesson: Lesson, options: Distil, *, seed: in
         ConfigError: the student's vectors are longer than the teacher's, or layers are asked for without a teacher.
     """
     examples, vectors, basis, size = lesson.examples, lesson.vectors, lesson.basis, len(lesson.vectors)
-    held = np.sort(np.random.default_rng(seed).permutation(size)[: min(options.held_out, size // 5)])
-    learned = np.setdiff1d(np.arange(size), held)
+    held, learned = put_aside(size, options.held_out, seed)
     width = outputs(student, examples, learned[:1]).shape[-1]
     if width > vectors.shape[1]:
         raise ConfigError(

@@ -143,6 +143,10 @@ class Texts:
         distinct = list(dict.fromkeys(text for text in texts if text.strip()))
         return cls([ids for ids in reader(distinct) if not own.issuperset(ids)], reader.pad)
 
+    def take(self, rows: Index) -> "Texts":
+        """Return some of the texts, in the given order."""
+        return Texts([self.tokens[row] for row in rows.tolist()], self.pad)
+
     def feed(self, rows: Index) -> Feed:
         """See `Examples.feed`."""
         ids = np.full((len(rows), self.lengths[rows].max(initial=0)), self.pad, np.int64)

@@ -60,7 +60,7 @@ class Distil:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Static:
-    """How a static student begins."""
+    """How a static student begins, and how its table is fitted."""
 
     dimensions: int = 256
     """Length of its vectors; 0 for the teacher's own, in the teacher's own space."""
@@ -69,7 +69,15 @@ class Static:
     table, which is ordered by frequency where the tokenizer was made so."""
     rare: float = 1e-3
     """a of `sif`: the share at which a token counts half."""
+    penalty: float = 0.1
+    """How strongly the token vectors are held to where they begin."""
+    rounds: int = 8
+    """How often the lengths of the sums are set anew."""
+    steps: int = 4
+    """Of conjugate gradients in each round."""
 
     def __post_init__(self) -> None:
         if self.dimensions < 0 or self.rare <= 0:
             raise ValueError("a static student wants dimensions of 0 or more and rare above 0.")
+        if self.penalty <= 0 or self.rounds < 0 or self.steps < 1:
+            raise ValueError("a static student wants penalty above 0, rounds of 0 or more and steps of 1 or more.")

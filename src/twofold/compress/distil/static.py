@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,7 +17,9 @@ from twofold.core.errors import ConfigError, DataError
 from twofold.core.scores import Floats
 from twofold.core.stage import Progress
 
-__all__ = ["StaticStudent", "static_student", "token_weights"]
+__all__ = ["StaticStudent", "fit_table", "static_student", "token_weights"]
+
+TINY = 1e-6
 
 
 class StaticStudent(nn.Module):
@@ -73,7 +76,7 @@ def static_student(
 
     The tokens' vectors, less their mean, are brought to `dimensions` numbers in the basis of the texts' vectors, so
     that the student's leading numbers are the most telling ones; a token's weight falls with how often it occurs in
-    the texts. Such a student is a start: `distil` with `Lesson(basis=student.basis, …)` makes it good. Sources: the
+    the texts. Such a student is a start: `fit_table` makes it good. Sources: the
     library model2vec (Tulkens & van Dongen, 2024); Arora, Liang & Ma, ICLR 2017 (SIF).
 
     Args:
@@ -110,6 +113,50 @@ def static_student(
         table = table @ basis
     counts[reader.specials] = 0
     return StaticStudent(table, token_weights(counts, options), reader.specials, basis)
+
+
+def fit_table(student: StaticStudent, texts: Texts, vectors: Floats, options: Static) -> None:
+    """Set a student's token vectors to those whose weighted means come nearest to the teacher's vectors.
+
+    Without the normalisation this is a ridge regression, `argmin_T |A T - V B|^2 + penalty |T - T0|^2`, where a row of
+    A [n, v] has the weights of a text's tokens, B is the student's basis, and T0 is the table as it was: a token that
+    no text has stays where the teacher put it. It is solved by conjugate gradients. Each round divides the rows of A
+    by the length that the last table gave them, so that what is fitted is the normalised sum. Source of the method:
+    Hestenes & Stiefel, 1952.
+
+    Args:
+        student: its table is changed, its weights are not.
+        texts: of the catalogue.
+        vectors: the teacher's of these texts, [n, e].
+        options: penalty, rounds and steps.
+    """
+    table = student.table.detach().numpy()
+    shares = (student.weights.detach() * student.known).numpy()
+    rows, columns = np.repeat(np.arange(len(texts.lengths)), texts.lengths), np.concatenate(texts.tokens)
+    counted = shares[columns] > 0
+    rows, columns = rows[counted], columns[counted]
+    plain = sp.csr_matrix((shares[columns], (rows, columns)), shape=(len(texts.lengths), len(table)), dtype=np.float32)
+    target = vectors if student.basis is None else vectors @ student.basis
+    for _ in range(options.rounds):
+        lengths = np.maximum(np.linalg.norm(plain @ table, axis=1), TINY)
+        table = _nearer(sp.diags_array(np.float32(1) / lengths) @ plain, table, target, options)
+    with torch.no_grad():
+        student.table.copy_(torch.from_numpy(table))
+
+
+def _nearer(matrix: sp.csr_matrix, table: Floats, target: Floats, options: Static) -> Floats:
+    """Return the table after some steps of conjugate gradients from the one that is given, all columns at once."""
+    across = matrix.T.tocsr()
+    rest = across @ (target - matrix @ table)
+    table, direction, size = table.copy(), rest, np.square(rest).sum(axis=0)
+    for _ in range(options.steps):
+        image = across @ (matrix @ direction) + np.float32(options.penalty) * direction
+        stride = size / np.maximum((direction * image).sum(axis=0), TINY)
+        table += stride * direction
+        rest = rest - stride * image
+        before, size = size, np.square(rest).sum(axis=0)
+        direction = rest + size / np.maximum(before, TINY) * direction
+    return table
 
 
 def token_weights(counts: np.ndarray, options: Static) -> Floats:

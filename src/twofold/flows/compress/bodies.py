@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from twofold.compress.distil import (
     Distil,
@@ -18,12 +19,19 @@ from twofold.compress.distil import (
     Reader,
     Static,
     Texts,
+    alignment,
+    check_collapse,
     distil,
+    fit_table,
+    neighbour_overlap,
     open_graph,
+    outputs,
     outputs_of,
+    put_aside,
     save_static,
     static_student,
 )
+from twofold.compress.distil.examples import Index
 from twofold.compress.distil.students import TextVectors
 from twofold.compress.prune import (
     choose_layers,
@@ -35,13 +43,16 @@ from twofold.compress.prune import (
     weakest,
 )
 from twofold.compress.prune.families import find_body
-from twofold.compress.runtime import GRAPH, Feed
+from twofold.compress.runtime import Feed
 from twofold.core.errors import ConfigError, DataError
+from twofold.core.scores import Floats
+from twofold.flows.compress.rung import FUSED
 from twofold.flows.compress.subject import Body, Making
 from twofold.train.options import Training
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense
 
     from twofold.flows.compress.text import TextSubject
 
@@ -51,9 +62,16 @@ LESSON_TOKENS = 64
 """Where texts are cut that a student learns from: most of a vector is in the beginning, and time is short."""
 LESSONS = 20_000
 """Texts that a student learns from, at most, and parts of long ones."""
+FEWEST = 512
+"""And at least."""
 ASKING = 0.3
 """Share of the time that asking the teacher may take."""
 PROBES = 64
+"""Texts by which the importance of parts is found, and the teacher's pace."""
+LR = 3e-4
+"""Of healing: with so few steps, a large one does best."""
+ALIGNED = 4_096
+"""Texts by which the last matrix of a student is set."""
 
 Change = Callable[["SentenceTransformer", list[Feed]], None]
 
@@ -63,7 +81,7 @@ def text_bodies(subject: "TextSubject") -> list[Body]:
     layers = len(find_body(subject.model).stack)
     half = max(layers // 2, 1)
     wanted = [
-        Body(name="static", make=_static(subject), steps=("static student", "distilled"), trained=True, whole=True),
+        Body(name="static", make=_static(subject), steps=("static student", "fitted to the teacher"), whole=True),
         Body(name="tokens", make=_untrained(subject), steps=("unused tokens dropped",)),
     ]
     wanted += [
@@ -101,9 +119,11 @@ def _student(subject: "TextSubject", name: str, change: Change) -> Body:
         _, feeds = _probes(subject, making)
         change(model, feeds)
         texts, vectors, spent = _lesson(subject, making)
-        student = TextVectors(model)
-        minutes = max(making.seconds - spent, 10) / 60
-        options = Distil(training=_training(minutes), part=0)
+        student, options = TextVectors(model), Distil(training=_training(max(making.seconds - spent, 10) / 60))
+        _still(model)
+        closing, learned = _closed(model), put_aside(len(vectors), options.held_out, making.seed)[1]
+        shown = np.random.default_rng(making.seed).permutation(learned)[:ALIGNED]
+        _align(student, closing, texts, vectors, shown)
         found = distil(
             student,
             Lesson(examples=texts, vectors=vectors),
@@ -112,62 +132,96 @@ def _student(subject: "TextSubject", name: str, change: Change) -> Body:
             checkpoint=making.scratch / "training",
             progress=making.progress,
         )
+        _align(student, closing, texts, vectors, shown)
         notes = _drop_tokens(subject, model)
         subject.save(model, making.folder)
         return [*notes, _told(found)]
 
-    return Body(name=name, make=make, steps=(name, "healed", "unused tokens dropped"), trained=True)
+    return Body(name=name, make=make, steps=(name, "aligned", "healed", "unused tokens dropped"), trained=True)
+
+
+def _still(model: "SentenceTransformer") -> None:
+    """Have a student learn without dropout, which slows the few steps that there is time for, and keep its tokens."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    transformer: Any = model[0]
+    transformer.auto_model.get_input_embeddings().weight.requires_grad_(requires_grad=False)
+
+
+def _closed(model: "SentenceTransformer") -> "Dense":
+    """Put a matrix behind a model's pooling that changes nothing yet, and return it."""
+    from sentence_transformers.base.modules import Dense  # noqa: PLC0415  for these models only
+    from sentence_transformers.sentence_transformer.modules import Normalize  # noqa: PLC0415
+
+    width = int(model.get_embedding_dimension() or 0)
+    closing = Dense(width, width, bias=False, activation_function=nn.Identity(), init_weight=torch.eye(width))
+    modules = list(model)
+    place = len(modules) - isinstance(modules[-1], Normalize)
+    model.insert(place, closing)
+    return closing
+
+
+def _align(student: TextVectors, closing: "Dense", texts: Texts, vectors: Floats, rows: Index) -> None:
+    """Change the last matrix of a student so that its vectors of some texts come nearest to the teacher's."""
+    found = alignment(outputs(student.eval(), texts, rows), np.asarray(vectors[rows]))
+    with torch.no_grad():
+        weight: Any = closing.linear.weight
+        weight.copy_(torch.from_numpy(found).T @ weight)
 
 
 def _static(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
     def make(making: Making) -> Sequence[str]:
-        texts, vectors, spent = _lesson(subject, making)
+        texts, vectors, _ = _lesson(subject, making)
         reader = Reader.open(making.source)
-        network = open_graph(making.source / GRAPH, output=subject.output)
-        width = min(256, vectors.shape[1])
+        network = open_graph(making.source / FUSED, output=subject.output)
+        options = Static(dimensions=min(256, vectors.shape[1]))
         student = static_student(
-            network, reader, texts, vectors, Static(dimensions=width), folder=making.scratch, progress=making.progress
+            network, reader, texts, vectors, options, folder=making.scratch, progress=making.progress
         )
-        minutes = min(max(making.seconds - spent, 10), 240) / 60
-        found = distil(
-            student,
-            Lesson(examples=texts, vectors=vectors, basis=student.basis),
-            Distil(training=_training(minutes, lr=1e-2), batch_size=128),
-            seed=making.seed,
-            checkpoint=making.scratch / "training",
-            progress=making.progress,
-        )
+        held, learned = put_aside(len(vectors), Distil().held_out, making.seed)
+        said = np.asarray(vectors[held])
+        before = neighbour_overlap(outputs(student, texts, held), said)
+        fit_table(student, texts.take(learned), np.asarray(vectors[learned]), options)
+        found = outputs(student, texts, held)
+        check_collapse(found, said)
         save_static(student.spread(), reader, making.folder)
-        return [_told(found)]
+        return [f"fitted to {len(learned):,} texts{_shared(before, neighbour_overlap(found, said))}."]
 
     return make
 
 
-def _training(minutes: float, lr: float = 2e-4) -> Training:
-    return Training(minutes=minutes, lr=lr, evaluate_first=True, evaluate_every=50, patience=0, epochs=20)
+def _training(minutes: float) -> Training:
+    return Training(minutes=minutes, lr=LR, evaluate_first=True, evaluate_every=50, patience=0, epochs=60)
 
 
 def _told(found: Any) -> str:
     training = found.training
-    measured = "" if found.agreement is None else f"; neighbours shared with the teacher {found.before:.2f} before, "
-    after = "" if found.agreement is None else f"{found.agreement:.2f} after"
-    return f"distilled for {training.steps} steps in {training.seconds:.0f} s{measured}{after}."
+    measured = "" if found.agreement is None else _shared(found.before, found.agreement)
+    return f"distilled for {training.steps} steps in {training.seconds:.0f} s{measured}."
+
+
+def _shared(before: float, after: float) -> str:
+    return f"; neighbours shared with the teacher {before:.2f} before, {after:.2f} after"
 
 
 def _lesson(subject: "TextSubject", making: Making) -> tuple[Texts, Any, float]:
     """Return texts with the teacher's vectors, kept for all students of a run, and what asking took, in seconds."""
     begun = time.monotonic()
     reader = Reader.open(making.source, max_tokens=LESSON_TOKENS)
-    network = open_graph(making.source / GRAPH, output=subject.output)
+    network = open_graph(making.source / FUSED, output=subject.output)
     pieces = _pieces(subject.data.texts)
-    trial = Texts.read(pieces[:64], reader)
-    outputs_of(network, trial)
-    pace = 64 / max(time.monotonic() - begun, 1e-3)
-    count = int(min(LESSONS, len(pieces), max(512, pace * making.seconds * ASKING)))
-    # A number that is the same when a killed run goes on at another pace.
-    count = min(1 << max(count.bit_length() - 1, 9), len(pieces))
-    texts = Texts.read(pieces[:count], reader)
     shared = making.source.parent.parent / "scratch" / "lesson"
+    noted = shared / "texts"
+    if noted.is_file():
+        count = int(noted.read_text(encoding="utf-8"))
+    else:
+        outputs_of(network, Texts.read(pieces[:PROBES], reader))
+        pace = PROBES / max(time.monotonic() - begun, 1e-3)
+        count = int(min(LESSONS, len(pieces), max(FEWEST, pace * making.seconds * ASKING)))
+        shared.mkdir(parents=True, exist_ok=True)
+        noted.write_text(str(count), encoding="utf-8")
+    texts = Texts.read(pieces[:count], reader)
     vectors = outputs_of(network, texts, folder=shared, progress=making.progress)
     return texts, np.asarray(vectors), time.monotonic() - begun
 

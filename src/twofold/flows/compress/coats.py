@@ -67,7 +67,7 @@ def coats() -> list[Coat]:
     if find_spec("nncf") is not None and "openvino" in runtimes():
         found.insert(2, Coat(name="int8 openvino", put=_openvino))
     if BFLOAT16 in runtimes():
-        found.append(Coat(name="bfloat16", put=_bfloat16))
+        found.insert(2, Coat(name="bfloat16", put=_bfloat16))
     return found
 
 

@@ -9,6 +9,7 @@ from twofold.compress.frontier import Verdict, frontier, judge
 from twofold.compress.measure import memory_of
 from twofold.core.errors import ConfigError
 from twofold.core.ladder import Ladder, Rung
+from twofold.core.threads import available_threads
 from twofold.evaluate.protocol import machine
 from twofold.evaluate.significance import bootstrap_interval
 from twofold.flows.compress.options import Compress
@@ -115,13 +116,14 @@ class Finishing:
         speeds = self.scales.weigh(rivals, self.options.thorough)
         two = self.scales.weigh(rivals, replace(self.options.thorough, one=self.options.quick.one), threads=2)
         part: Part = "report"
-        exported = self.scales.open(self.source, "onnxruntime", self.threads)
+        every = available_threads()
+        exported = self.scales.open(self.source, "onnxruntime", every)
         cases = self.subject.quality(exported, self.source, part)
         found = []
         for rung in chosen:
             folder, runtime = rivals[rung.name]
             self.say(f"measuring the quality of {rung.name} on other cases")
-            own = self.subject.quality(self.scales.open(folder, runtime, self.threads), folder, part)
+            own = self.subject.quality(self.scales.open(folder, runtime, every), folder, part)
             memory = memory_of(
                 folder, runtime, output=self.subject.output, feed=self.subject.feeds("many", folder)[0], threads=1
             )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from twofold.core.threads import available_threads
 from twofold.flows.compress.coats import Coat, Coated, Graphs, coats
 from twofold.flows.compress.finishing import SAME, TEACHER, Finishing, Outcome
 from twofold.flows.compress.options import Compress
-from twofold.flows.compress.rung import FUSED, Values, empty_rung, rung_of
+from twofold.flows.compress.rung import FUSED, Values, empty_rung, rung_of, size_of
 from twofold.flows.compress.subject import Body, Making, Subject
 from twofold.flows.compress.weighing import Scales, Speed, steady_enough
 from twofold.flows.compress.workspace import Workspace
@@ -34,10 +34,15 @@ RESERVE = 0.15
 """Share of the budget that is kept for measuring the rungs of the ladder together at the end."""
 OWN = 0.4
 """Share of the budget after which no more coats are put on the teacher's own body, so that others get their turn."""
+TURN = 0.35
+"""Share of what is left that a trained body gets at least; where several take turns, the first learn for longer, since
+they promise most."""
 TRAINING = 0.7
 """Share of the time for a trained body that training gets; the rest is for its coats."""
 LEAST = 20.0
 """Seconds below which no body is trained."""
+AS_GOOD = 0.995
+"""Share of the teacher's quality that a coat must keep for slower coats of its body to be left unjudged."""
 BEST = 2
 """How many of the coats that did well on the teacher are put on other bodies."""
 
@@ -134,7 +139,7 @@ class _Run:
         untried = []
         for place, body in enumerate(bodies):
             trained = sum(other.trained for other in bodies[place:])
-            seconds = self.left / max(trained, 1) * TRAINING if body.trained else self.left
+            seconds = self.left * max(1 / max(trained, 1), TURN) * TRAINING if body.trained else self.left
             if self.workspace.done("bodies", body.name) is None and seconds < (LEAST if body.trained else 0):
                 untried.append(body.name)
             elif self._body(body, seconds):
@@ -174,7 +179,8 @@ class _Run:
                 )
         self.subject.prepare(network, self.source)
         self.say("measuring the teacher's quality")
-        self.cases[TEACHER] = self.subject.quality(network, self.source, "choose")
+        every = self.scales.open(self.source, "onnxruntime", available_threads())
+        self.cases[TEACHER] = self.subject.quality(every, self.source, "choose")
 
     def _body(self, body: Body, seconds: float) -> bool:
         """Make a body, unless it is there; return whether there is one."""
@@ -259,7 +265,11 @@ class _Run:
             return {"refused": str(error)}
         parent = self._named(body, coats()[0]) if coat.quantised else ""
         speeds = self._speeds(name, folder, runtime, parent)
-        network = self.scales.open(folder, runtime, self.threads)
+        slow = self._slower(speeds, name, parent)
+        if not slow and (beaten := self._beaten(body, speeds[name], folder)):
+            shutil.rmtree(folder)
+            return {"refused": beaten}
+        network = self.scales.open(folder, runtime, available_threads())
         self.say(f"measuring the quality of {name}")
         cases = self.subject.quality(network, folder, "choose")
         notes = [*(self.workspace.done("bodies", body.name) or {}).get("notes", ()), *coated.notes]
@@ -271,13 +281,28 @@ class _Run:
             parameters=self.subject.parameters(source),
         )
         rung = rung_of(base, folder, speeds[name], cases, self.cases[TEACHER], seed=self.options.seed)
-        refused = steady_enough(network, self.subject.feeds("check", folder)[-1], self.options.steady)
-        if parent in speeds and speeds[name].one.ratio(speeds[parent].one) < 1:
-            times = speeds[name].one.ratio(speeds[parent].one)
-            refused = refused or f"not faster than its parent, {parent}, on this machine ({times:.2f} times as fast)"
+        refused = steady_enough(network, self.subject.feeds("check", folder)[-1], self.options.steady) or slow
         if refused:
             shutil.rmtree(folder)
         return {"rung": asdict(rung), "cases": cases.tolist(), "refused": refused}
+
+    def _slower(self, speeds: Mapping[str, Speed], name: str, parent: str) -> str:
+        """Return why a variant is of no use that is no faster than what it was made of."""
+        times = speeds[name].one.ratio(speeds[parent].one) if parent in speeds else 1
+        return f"not faster than its parent, {parent}, on this machine ({times:.2f} times as fast)" if times < 1 else ""
+
+    def _beaten(self, body: Body, speed: Speed, folder: Path) -> str:
+        """Return why a variant need not be judged: another coat of its body is faster, smaller and as good."""
+        for rung in self.rungs:
+            same = rung.steps[:-1] == body.steps and rung.name not in self.refused and (rung.kept or 0) >= AS_GOOD
+            faster = (rung.speedup or 0) > speed.speedup and (rung.rate_gain or 0) > speed.gain
+            if same and faster and rung.bytes <= size_of(folder):
+                return (
+                    f"its quality was not measured: {rung.name} is faster ({rung.speedup:.1f} and {rung.rate_gain:.1f} "
+                    f"times the teacher's speed, against {speed.speedup:.1f} and {speed.gain:.1f}), no larger, and "
+                    f"keeps {rung.kept:.1%}"
+                )
+        return ""
 
     def _fastest(self, source: Path, name: str, made: Sequence[Coated]) -> tuple[Path, Coated, str]:
         """Write the graph that is fastest with its runtime as the variant's folder.
