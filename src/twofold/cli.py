@@ -326,10 +326,10 @@ def serve(
     ] = None,
     ladder: Annotated[
         Path | None,
-        typer.Option(help="The query encoder's ladder; by default `ladder` beside ARTIFACT, if there."),
+        typer.Option(help="The ladder to climb; by default ARTIFACT-ladder, else `ladder` beside ARTIFACT, if there."),
     ] = None,
     quality_floor: Annotated[
-        float, typer.Option(help="The share of the top rung's quality that answers keep under any load.")
+        float, typer.Option(help="The share of the top step's quality that answers keep under any load.")
     ] = 0.9,
     deadline_ms: Annotated[float, typer.Option(help="By when interactive questions are to be answered.")] = 100.0,
 ) -> None:

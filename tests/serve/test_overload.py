@@ -61,10 +61,8 @@ def simulate(
     `wrong` is how much dearer a rung is than its ladder says.
     """
     wrong = wrong or {}
-    controller, outcome = (
-        Controller(steps, Steering(floor=0.0)),
-        Outcome(len(moments), {step.name: step.quality for step in steps}),
-    )
+    controller = Controller(steps, Steering(floor=0.0))
+    outcome = Outcome(len(moments), {step.name: step.quality for step in steps})
     waiting: deque[float] = deque()
     now, coming = 0.0, deque(moments.tolist())
     until, going, step = 0.0, 0, steps[0]
