@@ -23,6 +23,9 @@ export interface Slate {
   shortfall: string | null;
   rung: string | null;
   milliseconds: Record<string, number>;
+  /** For each experiment that the slate is part of, its arm. */
+  arms: Record<string, string>;
+  attributes: Attributes[];
 }
 
 export type Attributes = Record<string, unknown>;
@@ -30,7 +33,6 @@ export type Attributes = Record<string, unknown>;
 export interface Served {
   slate: Slate;
   artifact: string;
-  attributes: Attributes[];
 }
 
 export interface Column {
@@ -131,6 +133,38 @@ export interface Candidates {
   current: string;
   previous: string | null;
   linked: boolean;
+}
+
+export interface Arm {
+  name: string;
+  share: number;
+  diversity: number | null;
+  artifact: string | null;
+}
+
+export interface Interval {
+  value: number;
+  low: number;
+  high: number;
+}
+
+export interface ArmFigures {
+  arm: Arm;
+  users: number;
+  slates: number;
+  positive: number;
+  rate: Interval | null;
+  difference: Interval | null;
+  p_value: number | null;
+}
+
+export interface Experiment {
+  name: string;
+  started: number;
+  stopped: number | null;
+  arms: ArmFigures[];
+  split_p_value: number | null;
+  trouble: string | null;
 }
 
 export type Feeling = "like" | "dislike" | "dismiss";
@@ -235,7 +269,9 @@ export const api = {
     read<{ users: Id[] }>("GET", `/users?${new URLSearchParams({ text })}`, undefined, signal),
   health: () => read<Health>("GET", "/health"),
   ladder: () => read<Ladder>("GET", "/ladder"),
-  experiments: () => read<{ experiments: Record<string, unknown>[] }>("GET", "/experiments"),
+  experiments: () => read<{ experiments: Experiment[] }>("GET", "/experiments"),
+  start: (name: string, arms: Arm[]) => read<Experiment>("POST", "/experiments", { name, arms }),
+  stop: (name: string) => read<Experiment>("POST", `/experiments/${encodeURIComponent(name)}/stop`, {}),
   metrics: async () => (await request("GET", "/metrics")).text(),
   about: () => read<About>("GET", "/artifact"),
   artifacts: () => read<Candidates>("GET", "/artifacts"),

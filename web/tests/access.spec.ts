@@ -34,6 +34,8 @@ const VIEWS: [string, string, ((page: Page) => Promise<unknown>)?][] = [
       await page.locator(".versions .plain").click();
       expect(await faults(page)).toEqual([]);
       await page.locator("dialog .plain").click();
+      await page.locator(".experiments summary").click();
+      await expect(page.locator(".start select").first()).toBeVisible();
     },
   ],
 ];

@@ -1,4 +1,4 @@
-import { expect, open, settled, test } from "./page";
+import { expect, faults, open, settled, test } from "./page";
 
 test("shows how the server is", async ({ page }) => {
   await open(page, "#/search?text=the");
@@ -10,7 +10,40 @@ test("shows how the server is", async ({ page }) => {
   await expect(page.getByRole("rowheader", { name: /^(whole|small) ?in use now$/ })).toBeVisible();
   await expect(page.getByRole("rowheader", { name: "popular, last week" })).toBeVisible();
   await expect(page.getByText("simulated")).toBeVisible();
-  await expect(page.getByText("No experiment is running")).toBeVisible();
+  await expect(page.getByText("No experiment has been started yet.")).toBeVisible();
+});
+
+test("starts an experiment, shows its figures, and stops it", async ({ page }) => {
+  await open(page, "#/operate");
+  await page.getByText("Start an experiment").click();
+  await page.getByLabel("Name of the experiment").fill("variety");
+  await page.getByLabel("Arm 2: share in %").fill("40");
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByRole("alert")).toContainText("The shares of the arms add up to 0.9");
+  await page.getByLabel("Arm 2: share in %").fill("50");
+  await page.getByLabel("Arm 2: variety in %").fill("60");
+  expect(await faults(page)).toEqual([]);
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByRole("status").filter({ hasText: "variety is running." })).toBeVisible();
+
+  // Whoever looks at the page is a user, too.
+  const asked = page.waitForResponse((response) => response.url().endsWith("/recommend"));
+  await open(page, "#/for-you");
+  const { slate } = await (await asked).json();
+  expect(["control", "new"]).toContain(slate.arms.variety);
+  await page.locator(".title").first().click();
+  await open(page, "?figures#/operate");
+  const experiment = page.getByRole("article", { name: "variety" });
+  const arm = experiment.getByRole("row", { name: new RegExp(`^${slate.arms.variety}`) });
+  await expect(arm.getByRole("cell").nth(2)).toHaveText("1");
+  await expect(experiment.getByRole("row", { name: /^new/ })).toContainText("Variety 60%");
+  expect(await faults(page)).toEqual([]);
+
+  await experiment.getByRole("button", { name: "Stop: variety" }).click();
+  await page.getByRole("dialog", { name: "Stop variety?" }).getByRole("button", { name: "Do it" }).click();
+  await expect(page.getByRole("status").filter({ hasText: "variety has stopped." })).toBeVisible();
+  await expect(experiment).toContainText("stopped");
+  await expect(experiment.getByRole("button")).toHaveCount(0);
 });
 
 test("promotes an artifact after a question, and rolls back", async ({ page }) => {

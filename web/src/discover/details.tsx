@@ -31,7 +31,7 @@ export function Details({ pick, categories, question, feel, close }: Props) {
       api.explain({ item: pick.item, ...question }),
       api.ask({ path: "/similar", items: [pick.item], filters: {}, exclude: [], diversity: 0, show: categories.length ? ["categories"] : [], k: FEW }),
     ]);
-    return { item, why, similar: similar.slate.picks, similarAttributes: similar.attributes };
+    return { item, why, similar: similar.slate.picks, similarAttributes: similar.slate.attributes };
   });
   const about = found.value;
   return (

@@ -107,7 +107,7 @@ export function Discover({ route }: { route: Route }) {
   };
   const open = (pick: Pick) => {
     if (!current) return;
-    setOpened({ pick, categories: categoriesOf(current.attributes[current.slate.picks.indexOf(pick)]) });
+    setOpened({ pick, categories: categoriesOf(current.slate.attributes[current.slate.picks.indexOf(pick)]) });
     // That somebody looked is worth telling, and no reason to disturb them where it cannot be told.
     api.record({ kind: "click", item: pick.item, user, slate: current.slate.id }).catch(() => undefined);
   };

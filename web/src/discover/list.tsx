@@ -16,7 +16,7 @@ interface Props {
 }
 
 export function List({ served, feelings, fresh, busy, open, feel }: Props) {
-  const { picks } = served.slate;
+  const { picks, attributes } = served.slate;
   const list = useMoving(served.slate.id);
   const hits = useMemo(() => hitsOf(picks.map((pick) => pick.snippet)), [picks]);
   return (
@@ -27,7 +27,7 @@ export function List({ served, feelings, fresh, busy, open, feel }: Props) {
           <li key={id} data-item={id}>
             <Card
               pick={pick}
-              attributes={served.attributes[at]}
+              attributes={attributes[at]}
               feeling={feelings.get(id)}
               fresh={fresh.has(id)}
               hits={hits}

@@ -45,7 +45,7 @@ export function Operate() {
             <Lanes look={last} />
             <Events look={last} />
             <Artifact artifact={last.health.artifact} />
-            <Experiments />
+            <Experiments look={last} />
           </div>
         </>
       ) : (

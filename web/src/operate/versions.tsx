@@ -4,6 +4,7 @@ import { useLoaded } from "../hooks";
 import { useWords } from "../language";
 import { Trouble, useDetail, useTell } from "../notices";
 import { timeIn } from "../words";
+import { Confirm } from "./confirm";
 import { Text } from "./text";
 
 interface Change {
@@ -47,7 +48,14 @@ export function Versions({ artifact }: { artifact: string }) {
         </p>
       )}
       {found.value && <Choices candidates={found.value} artifact={artifact} ask={setAsked} />}
-      {asked && <Confirm change={asked} yes={() => void make(asked)} no={() => setAsked(null)} />}
+      {asked && (
+        <Confirm
+          question={asked.question}
+          hint={words.confirmHint}
+          yes={() => void make(asked)}
+          no={() => setAsked(null)}
+        />
+      )}
     </section>
   );
 }
@@ -114,25 +122,5 @@ function Choices({ candidates, artifact, ask }: ChoicesProps) {
         </button>
       )}
     </>
-  );
-}
-
-function Confirm({ change, yes, no }: { change: Change; yes: () => void; no: () => void }) {
-  const { words } = useWords();
-  const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => box.current?.showModal(), []);
-  return (
-    <dialog ref={box} className="confirm" aria-labelledby="confirm" onClose={no}>
-      <h2 id="confirm">{change.question}</h2>
-      <p className="hint">{words.confirmHint}</p>
-      <div className="row">
-        <button type="button" className="plain" autoFocus onClick={() => box.current?.close()}>
-          {words.cancel}
-        </button>
-        <button type="button" className="strong" onClick={yes}>
-          {words.confirm}
-        </button>
-      </div>
-    </dialog>
   );
 }
