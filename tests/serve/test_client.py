@@ -1,7 +1,9 @@
 """Both clients, against a server on a real port."""
 
 import asyncio
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from twofold.core import Event, Pipeline, Query
 from twofold.core.errors import TwofoldError
 from twofold.serve.calls import Tries, recommend
 from twofold.serve.client import ApiError, AsyncClient, Client
+from twofold.serve.operations import OPERATIONS
 from twofold.serve.settings import Settings
+from twofold.serve.wire import Arm
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,66 @@ def test_a_client_says_how_urgent_its_questions_are(address: str) -> None:
             return await client.search("a", k=3)
 
     assert asyncio.run(ask()).rung is None
+
+
+def test_a_client_asks_as_the_api_lets_it(address: str, fitted: Pipeline) -> None:
+    user, item = fitted.dataset.user_ids.ids[1], fitted.dataset.item_ids.ids[1]
+    with Client(address) as client:
+        varied = client.trending(k=8, diversity=1.0, show=["categories", "year"])
+        assert varied.items == fitted.run(Query(k=8, diversity=1.0)).items != client.trending(k=8).items
+        years = dict(zip(fitted.dataset.items["item"], fitted.dataset.items["year"], strict=True))
+        assert [row["year"] for row in varied.attributes] == [years[item] for item in varied.items]
+        asked = Query(text="a", user=user, history=[item], k=4, diversity=0.5)
+        assert client.search("a", user=user, history=[item], k=4, diversity=0.5, repeat=False).items == (
+            fitted.run(asked).items
+        )
+        facets = client.facets(filters={"year": {"min": 2000}}, columns=["categories"], k=3)
+        assert facets.matches == len(client.trending(k=100, filters={"year": {"min": 2000}}))
+        assert [facet.column for facet in facets.facets] == ["categories"]
+        assert {column.name for column in client.catalogue().columns} == set(fitted.dataset.items.columns)
+        assert client.users(str(user)) == [user]
+        assert client.ladder().rungs == []
+        assert client.artifact().recipe["name"] == fitted.recipe.name
+        assert client.artifacts().artifacts[0].artifact == client.health().artifact
+        for change in (lambda: client.promote("nothing"), lambda: client.rollback("nothing")):
+            with pytest.raises(ApiError, match="follows no link"):
+                change()
+        with pytest.raises(ApiError, match="unknown field `colour`"):
+            client.trending(colour="red")  # type: ignore[call-arg]
+
+
+def test_a_client_starts_watches_and_stops_experiments(address: str) -> None:
+    arms = [Arm(name="plain", share=0.5), Arm(name="varied", share=0.5, diversity=1.0)]
+    with Client(address) as client:
+        started = client.start_experiment("of-a-client", arms)
+        assert [row.arm for row in started.arms] == arms
+        slates = [client.trending(session=f"s{number}") for number in range(20)]
+        assert {slate.arms["of-a-client"] for slate in slates} == {"plain", "varied"}
+        client.record(*(Event(kind="like", item=slate.items[0], slate=slate.id) for slate in slates))
+        assert until(lambda: sum(row.positive for row in client.experiments()[0].arms) == 20)
+        assert client.stop_experiment("of-a-client").stopped is not None
+        assert client.trending(session="s1").arms == {}
+        with pytest.raises(ApiError, match="no such experiment"):
+            client.stop_experiment("a/b ?&%")
+
+
+def test_both_clients_offer_all_that_the_api_does() -> None:
+    def offered(client: type) -> dict[str, object]:
+        public = (name for name in vars(client) if not name.startswith("_") and name not in ("close", "aclose"))
+        return {name: inspect.signature(getattr(client, name)) for name in public}
+
+    assert offered(Client) == offered(AsyncClient)
+    play = Play(500, wait="")
+    given = {"items": ["x"], "attributes": {}, "arms": [], "k": 1, "columns": []}
+    with Client("http://played", transport=play) as client:
+        for name, signature in offered(Client).items():
+            needed = [one.name for one in signature.parameters.values() if one.default is one.empty][1:]  # type: ignore[attr-defined]
+            wanted = [name for name in needed if name not in ("more", "events")]
+            with pytest.raises(ApiError):
+                getattr(client, name)(*(given.get(one, "x") for one in wanted))
+    found = {(asked.method, re.sub("/x(?=/|$)", "/{}", asked.url.path)) for asked in play.asked}
+    one_by_one = {("POST", "/events"), ("GET", "/ready")}  # batches and health say the same
+    assert found == {(one.method, re.sub("{.*}", "{}", one.path)) for one in OPERATIONS} - one_by_one
 
 
 def test_an_async_client_asks_many_things_at_once(address: str, fitted: Pipeline) -> None:

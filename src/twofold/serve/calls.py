@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -13,7 +13,42 @@ from twofold.core.event import Event
 from twofold.core.ids import Id
 from twofold.serve import wire
 
-__all__ = ["ApiError", "Call", "Tries"]
+__all__ = ["ApiError", "Call", "ForUser", "Personal", "Question", "Seeded", "Tries"]
+
+T = TypeVar("T")
+
+
+class Question(TypedDict, total=False):
+    """What every question may have; see `Query`."""
+
+    k: int
+    filters: Mapping[str, Any] | None
+    exclude: Sequence[Id]
+    diversity: float
+    show: Sequence[str]
+    """Columns of the catalogue that `Slate.attributes` is to hold for each pick."""
+    session: Id | None
+    """Where there is no user, what stays the same while one person asks, so that an experiment gives it one arm."""
+
+
+class ForUser(Question, total=False):
+    """What a recommendation may have, too."""
+
+    history: Sequence[Id]
+    repeat: bool
+
+
+class Seeded(Question, total=False):
+    """What a question for similar items may have, too."""
+
+    user: Id | None
+    repeat: bool
+
+
+class Personal(ForUser, total=False):
+    """What a search may have, too."""
+
+    user: Id | None
 
 
 class ApiError(TwofoldError):
@@ -30,12 +65,12 @@ class ApiError(TwofoldError):
         self.status, self.detail, self.retry_after = status, detail, retry_after
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One request and the type of its answer."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
-    answer: type
+    answer: type[T]
     body: dict[str, Any] | None = None
     query: dict[str, Any] | None = None
 
@@ -51,7 +86,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             "headers": {"Content-Type": "application/json"},
         }
 
-    def read(self, response: httpx2.Response) -> Any:
+    def read(self, response: httpx2.Response) -> T:
         """Return the answer in a response.
 
         Raises:
@@ -85,7 +120,7 @@ class Tries:
     """
 
     def __init__(
-        self, call: Call, seconds: float, *, retry: bool = True, clock: Callable[[], float] = time.monotonic
+        self, call: Call[Any], seconds: float, *, retry: bool = True, clock: Callable[[], float] = time.monotonic
     ) -> None:
         deadline = (call.body or {}).get("deadline_ms")
         self.call, self._retry, self._clock = call, retry, clock
@@ -126,55 +161,100 @@ def _broken(error: httpx2.TransportError) -> float | None:
     return 0.0 if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError) else None
 
 
-def search(text: str, **more: Any) -> Call:
+def search(text: str, **more: Any) -> Call[wire.Served]:
     return Call(method="POST", path="/search", answer=wire.Served, body={"text": text, **more})
 
 
-def recommend(user: Id | None, **more: Any) -> Call:
+def recommend(user: Id | None, **more: Any) -> Call[wire.Served]:
     return Call(method="POST", path="/recommend", answer=wire.Served, body={"user": user, **more})
 
 
-def similar(items: Sequence[Id], **more: Any) -> Call:
+def similar(items: Sequence[Id], **more: Any) -> Call[wire.Served]:
     return Call(method="POST", path="/similar", answer=wire.Served, body={"items": items, **more})
 
 
-def trending(**more: Any) -> Call:
+def trending(**more: Any) -> Call[wire.Served]:
     return Call(method="POST", path="/trending", answer=wire.Served, body=more)
 
 
-def suggest(text: str, k: int) -> Call:
+def suggest(text: str, k: int) -> Call[wire.Suggestions]:
     return Call(method="GET", path="/suggest", answer=wire.Suggestions, query={"text": text, "k": k})
 
 
-def explain(item: Id, **more: Any) -> Call:
+def facets(text: str | None, filters: Mapping[str, Any] | None, columns: Sequence[str], k: int) -> Call[wire.Facets]:
+    body = {"text": text, "filters": filters, "columns": columns, "k": k}
+    return Call(method="POST", path="/facets", answer=wire.Facets, body=body)
+
+
+def catalogue() -> Call[wire.Catalogue]:
+    return Call(method="GET", path="/catalogue", answer=wire.Catalogue)
+
+
+def explain(item: Id, **more: Any) -> Call[wire.Explanation]:
     return Call(method="POST", path="/explain", answer=wire.Explanation, body={"item": item, **more})
 
 
-def record(events: Sequence[Event]) -> Call:
+def record(events: Sequence[Event]) -> Call[wire.Accepted]:
     names = ("kind", "item", "user", "value", "slate", "timestamp", "id")
     told = [{name: value for name in names if (value := getattr(event, name)) is not None} for event in events]
     return Call(method="POST", path="/events/batch", answer=wire.Accepted, body={"events": told})
 
 
-def put_item(item: Id, attributes: Mapping[str, Any], available: bool) -> Call:
+def put_item(item: Id, attributes: Mapping[str, Any], available: bool) -> Call[wire.Accepted]:
     body = {"attributes": dict(attributes), "available": available}
     return Call(method="PUT", path=_of("items", item), answer=wire.Accepted, body=body)
 
 
-def put_user(user: Id, attributes: Mapping[str, Any]) -> Call:
+def put_user(user: Id, attributes: Mapping[str, Any]) -> Call[wire.Accepted]:
     return Call(method="PUT", path=_of("users", user), answer=wire.Accepted, body={"attributes": dict(attributes)})
 
 
-def show(what: Literal["items", "users"], id_: Id, answer: type) -> Call:
+def show(what: Literal["items", "users"], id_: Id, answer: type[T]) -> Call[T]:
     return Call(method="GET", path=_of(what, id_), answer=answer)
 
 
-def remove(what: Literal["items", "users"], id_: Id) -> Call:
+def remove(what: Literal["items", "users"], id_: Id) -> Call[wire.Accepted]:
     return Call(method="DELETE", path=_of(what, id_), answer=wire.Accepted)
 
 
-def health() -> Call:
+def users(text: str, k: int) -> Call[wire.Users]:
+    return Call(method="GET", path="/users", answer=wire.Users, query={"text": text, "k": k})
+
+
+def health() -> Call[wire.Health]:
     return Call(method="GET", path="/health", answer=wire.Health)
+
+
+def ladder() -> Call[wire.Ladder]:
+    return Call(method="GET", path="/ladder", answer=wire.Ladder)
+
+
+def artifact() -> Call[wire.About]:
+    return Call(method="GET", path="/artifact", answer=wire.About)
+
+
+def artifacts() -> Call[wire.Candidates]:
+    return Call(method="GET", path="/artifacts", answer=wire.Candidates)
+
+
+def promote(folder: str) -> Call[wire.Promoted]:
+    return Call(method="POST", path="/promote", answer=wire.Promoted, body={"folder": folder})
+
+
+def rollback(artifact: str) -> Call[wire.Promoted]:
+    return Call(method="POST", path="/rollback", answer=wire.Promoted, body={"artifact": artifact})
+
+
+def experiments() -> Call[wire.Experiments]:
+    return Call(method="GET", path="/experiments", answer=wire.Experiments)
+
+
+def start_experiment(name: str, arms: Sequence[wire.Arm]) -> Call[wire.Figures]:
+    return Call(method="POST", path="/experiments", answer=wire.Figures, body={"name": name, "arms": arms})
+
+
+def stop_experiment(name: str) -> Call[wire.Figures]:
+    return Call(method="POST", path=f"{_of('experiments', name)}/stop", answer=wire.Figures, body={})
 
 
 def _of(what: str, id_: Id) -> str:

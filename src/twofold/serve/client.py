@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -12,10 +12,12 @@ from twofold.core.event import Event
 from twofold.core.ids import Id
 from twofold.core.slate import Slate
 from twofold.serve import calls, wire
-from twofold.serve.calls import ApiError, Call, Tries
+from twofold.serve.calls import ApiError, Call, ForUser, Personal, Question, Seeded, Tries
 from twofold.serve.lanes import Priority
 
 __all__ = ["ApiError", "AsyncClient", "Client"]
+
+T = TypeVar("T")
 
 
 class Client:
@@ -62,72 +64,40 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def search(
-        self,
-        text: str,
-        *,
-        user: Id | None = None,
-        history: Sequence[Id] = (),
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = True,
-    ) -> Slate:
-        """Find items by words; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            self._do(
-                calls.search(
-                    text, user=user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
-                )
-            ).slate,
-        )
+    def search(self, text: str, **more: Unpack[Personal]) -> Slate:
+        """Find items by words; see `Query` and `calls.Question` for what a question may have."""
+        return self._do(calls.search(text, **self._more, **more)).slate
 
-    def recommend(
-        self,
-        user: Id | None = None,
-        *,
-        history: Sequence[Id] = (),
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = False,
-    ) -> Slate:
-        """Recommend items to a user, known or new; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            self._do(
-                calls.recommend(
-                    user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
-                )
-            ).slate,
-        )
+    def recommend(self, user: Id | None = None, **more: Unpack[ForUser]) -> Slate:
+        """Recommend items to a user, known or new; see `search` for what a question may have."""
+        return self._do(calls.recommend(user, **self._more, **more)).slate
 
-    def similar(
-        self,
-        items: Sequence[Id],
-        *,
-        user: Id | None = None,
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = True,
-    ) -> Slate:
-        """Find items like the given ones; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            self._do(
-                calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more)
-            ).slate,
-        )
+    def similar(self, items: Sequence[Id], **more: Unpack[Seeded]) -> Slate:
+        """Find items like the given ones; see `search` for what a question may have."""
+        return self._do(calls.similar(items, **self._more, **more)).slate
 
-    def trending(self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()) -> Slate:
-        """Say what many people like now."""
-        return cast("Slate", self._do(calls.trending(k=k, filters=filters, exclude=exclude, **self._more)).slate)
+    def trending(self, **more: Unpack[Question]) -> Slate:
+        """Say what many people like now; see `search` for what a question may have."""
+        return self._do(calls.trending(**self._more, **more)).slate
 
     def suggest(self, text: str, k: int = 8) -> list[str]:
         """Complete what is being typed to titles."""
-        return cast("list[str]", self._do(calls.suggest(text, k)).titles)
+        return self._do(calls.suggest(text, k)).titles
+
+    def facets(
+        self,
+        text: str | None = None,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        columns: Sequence[str] = (),
+        k: int = 12,
+    ) -> wire.Facets:
+        """Count what items that match are like: the k most frequent values, or the range, of columns worth it."""
+        return self._do(calls.facets(text, filters, columns, k))
+
+    def catalogue(self) -> wire.Catalogue:
+        """Return the columns of the catalogue."""
+        return self._do(calls.catalogue())
 
     def explain(
         self,
@@ -139,13 +109,11 @@ class Client:
         items: Sequence[Id] = (),
     ) -> wire.Explanation:
         """Say what each retriever thinks of an item for a question, and because of what."""
-        return cast(
-            "wire.Explanation", self._do(calls.explain(item, text=text, user=user, history=history, items=items))
-        )
+        return self._do(calls.explain(item, text=text, user=user, history=history, items=items))
 
     def record(self, *events: Event) -> list[str]:
         """Store what people did, all or nothing, and return the ids; an event that is sent again changes nothing."""
-        return cast("list[str]", self._do(calls.record(events)).ids)
+        return self._do(calls.record(events)).ids
 
     def put_item(self, item: Id, attributes: Mapping[str, Any], *, available: bool = True) -> None:
         """Add an item, or say what is new about one; it is found within a second."""
@@ -157,7 +125,7 @@ class Client:
 
     def item(self, item: Id) -> wire.Item:
         """Return what is known of an item."""
-        return cast("wire.Item", self._do(calls.show("items", item, wire.Item)))
+        return self._do(calls.show("items", item, wire.Item))
 
     def put_user(self, user: Id, attributes: Mapping[str, Any]) -> None:
         """Add a user, or say what is new about one."""
@@ -169,13 +137,49 @@ class Client:
 
     def user(self, user: Id) -> wire.User:
         """Return what is known of a user."""
-        return cast("wire.User", self._do(calls.show("users", user, wire.User)))
+        return self._do(calls.show("users", user, wire.User))
+
+    def users(self, text: str = "", k: int = 8) -> list[Id]:
+        """Return users whose ids begin with a text."""
+        return self._do(calls.users(text, k)).users
 
     def health(self) -> wire.Health:
         """Return how the server is."""
-        return cast("wire.Health", self._do(calls.health()))
+        return self._do(calls.health())
 
-    def _do(self, call: Call) -> Any:
+    def ladder(self) -> wire.Ladder:
+        """Return the steps of the server's ladder, and the one in use."""
+        return self._do(calls.ladder())
+
+    def artifact(self) -> wire.About:
+        """Return how the artifact that answers was made."""
+        return self._do(calls.artifact())
+
+    def artifacts(self) -> wire.Candidates:
+        """Return the artifacts that could answer."""
+        return self._do(calls.artifacts())
+
+    def promote(self, folder: str) -> wire.Promoted:
+        """Let another artifact answer."""
+        return self._do(calls.promote(folder))
+
+    def rollback(self, artifact: str) -> wire.Promoted:
+        """Let the artifact before the given one, which answers now, answer again."""
+        return self._do(calls.rollback(artifact))
+
+    def experiments(self) -> list[wire.Figures]:
+        """Return experiments and what they show, the newest first."""
+        return self._do(calls.experiments()).experiments
+
+    def start_experiment(self, name: str, arms: Sequence[wire.Arm]) -> wire.Figures:
+        """Compare arms, the first of which is the control, on what is served from now on."""
+        return self._do(calls.start_experiment(name, arms))
+
+    def stop_experiment(self, name: str) -> wire.Figures:
+        """Stop an experiment; its figures stay."""
+        return self._do(calls.stop_experiment(name))
+
+    def _do(self, call: Call[T]) -> T:
         """Send a request and return its answer.
 
         Raises:
@@ -238,89 +242,40 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def search(
-        self,
-        text: str,
-        *,
-        user: Id | None = None,
-        history: Sequence[Id] = (),
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = True,
-    ) -> Slate:
-        """Find items by words; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            (
-                await self._do(
-                    calls.search(
-                        text,
-                        user=user,
-                        history=history,
-                        k=k,
-                        filters=filters,
-                        exclude=exclude,
-                        repeat=repeat,
-                        **self._more,
-                    )
-                )
-            ).slate,
-        )
+    async def search(self, text: str, **more: Unpack[Personal]) -> Slate:
+        """Find items by words; see `Query` and `calls.Question` for what a question may have."""
+        return (await self._do(calls.search(text, **self._more, **more))).slate
 
-    async def recommend(
-        self,
-        user: Id | None = None,
-        *,
-        history: Sequence[Id] = (),
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = False,
-    ) -> Slate:
-        """Recommend items to a user, known or new; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            (
-                await self._do(
-                    calls.recommend(
-                        user, history=history, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more
-                    )
-                )
-            ).slate,
-        )
+    async def recommend(self, user: Id | None = None, **more: Unpack[ForUser]) -> Slate:
+        """Recommend items to a user, known or new; see `search` for what a question may have."""
+        return (await self._do(calls.recommend(user, **self._more, **more))).slate
 
-    async def similar(
-        self,
-        items: Sequence[Id],
-        *,
-        user: Id | None = None,
-        k: int = 10,
-        filters: Mapping[str, Any] | None = None,
-        exclude: Sequence[Id] = (),
-        repeat: bool = True,
-    ) -> Slate:
-        """Find items like the given ones; see `Query` for the arguments."""
-        return cast(
-            "Slate",
-            (
-                await self._do(
-                    calls.similar(items, user=user, k=k, filters=filters, exclude=exclude, repeat=repeat, **self._more)
-                )
-            ).slate,
-        )
+    async def similar(self, items: Sequence[Id], **more: Unpack[Seeded]) -> Slate:
+        """Find items like the given ones; see `search` for what a question may have."""
+        return (await self._do(calls.similar(items, **self._more, **more))).slate
 
-    async def trending(
-        self, *, k: int = 10, filters: Mapping[str, Any] | None = None, exclude: Sequence[Id] = ()
-    ) -> Slate:
-        """Say what many people like now."""
-        return cast(
-            "Slate", (await self._do(calls.trending(k=k, filters=filters, exclude=exclude, **self._more))).slate
-        )
+    async def trending(self, **more: Unpack[Question]) -> Slate:
+        """Say what many people like now; see `search` for what a question may have."""
+        return (await self._do(calls.trending(**self._more, **more))).slate
 
     async def suggest(self, text: str, k: int = 8) -> list[str]:
         """Complete what is being typed to titles."""
-        return cast("list[str]", (await self._do(calls.suggest(text, k))).titles)
+        return (await self._do(calls.suggest(text, k))).titles
+
+    async def facets(
+        self,
+        text: str | None = None,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        columns: Sequence[str] = (),
+        k: int = 12,
+    ) -> wire.Facets:
+        """Count what items that match are like: the k most frequent values, or the range, of columns worth it."""
+        return await self._do(calls.facets(text, filters, columns, k))
+
+    async def catalogue(self) -> wire.Catalogue:
+        """Return the columns of the catalogue."""
+        return await self._do(calls.catalogue())
 
     async def explain(
         self,
@@ -332,14 +287,11 @@ class AsyncClient:
         items: Sequence[Id] = (),
     ) -> wire.Explanation:
         """Say what each retriever thinks of an item for a question, and because of what."""
-        return cast(
-            "wire.Explanation",
-            (await self._do(calls.explain(item, text=text, user=user, history=history, items=items))),
-        )
+        return await self._do(calls.explain(item, text=text, user=user, history=history, items=items))
 
     async def record(self, *events: Event) -> list[str]:
         """Store what people did, all or nothing, and return the ids; an event that is sent again changes nothing."""
-        return cast("list[str]", (await self._do(calls.record(events))).ids)
+        return (await self._do(calls.record(events))).ids
 
     async def put_item(self, item: Id, attributes: Mapping[str, Any], *, available: bool = True) -> None:
         """Add an item, or say what is new about one; it is found within a second."""
@@ -351,7 +303,7 @@ class AsyncClient:
 
     async def item(self, item: Id) -> wire.Item:
         """Return what is known of an item."""
-        return cast("wire.Item", (await self._do(calls.show("items", item, wire.Item))))
+        return await self._do(calls.show("items", item, wire.Item))
 
     async def put_user(self, user: Id, attributes: Mapping[str, Any]) -> None:
         """Add a user, or say what is new about one."""
@@ -363,13 +315,49 @@ class AsyncClient:
 
     async def user(self, user: Id) -> wire.User:
         """Return what is known of a user."""
-        return cast("wire.User", (await self._do(calls.show("users", user, wire.User))))
+        return await self._do(calls.show("users", user, wire.User))
+
+    async def users(self, text: str = "", k: int = 8) -> list[Id]:
+        """Return users whose ids begin with a text."""
+        return (await self._do(calls.users(text, k))).users
 
     async def health(self) -> wire.Health:
         """Return how the server is."""
-        return cast("wire.Health", (await self._do(calls.health())))
+        return await self._do(calls.health())
 
-    async def _do(self, call: Call) -> Any:
+    async def ladder(self) -> wire.Ladder:
+        """Return the steps of the server's ladder, and the one in use."""
+        return await self._do(calls.ladder())
+
+    async def artifact(self) -> wire.About:
+        """Return how the artifact that answers was made."""
+        return await self._do(calls.artifact())
+
+    async def artifacts(self) -> wire.Candidates:
+        """Return the artifacts that could answer."""
+        return await self._do(calls.artifacts())
+
+    async def promote(self, folder: str) -> wire.Promoted:
+        """Let another artifact answer."""
+        return await self._do(calls.promote(folder))
+
+    async def rollback(self, artifact: str) -> wire.Promoted:
+        """Let the artifact before the given one, which answers now, answer again."""
+        return await self._do(calls.rollback(artifact))
+
+    async def experiments(self) -> list[wire.Figures]:
+        """Return experiments and what they show, the newest first."""
+        return (await self._do(calls.experiments())).experiments
+
+    async def start_experiment(self, name: str, arms: Sequence[wire.Arm]) -> wire.Figures:
+        """Compare arms, the first of which is the control, on what is served from now on."""
+        return await self._do(calls.start_experiment(name, arms))
+
+    async def stop_experiment(self, name: str) -> wire.Figures:
+        """Stop an experiment; its figures stay."""
+        return await self._do(calls.stop_experiment(name))
+
+    async def _do(self, call: Call[T]) -> T:
         """Send a request and return its answer.
 
         Raises:

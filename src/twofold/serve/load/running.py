@@ -1,13 +1,13 @@
 """`run_load`: asks a server what it is, sends a trace of questions, and reports."""
 
 import re
-from collections.abc import Sequence
+from typing import TypeVar
 
 import httpx2
 import numpy as np
 
 from twofold.serve import wire
-from twofold.serve.calls import ApiError, Call, health
+from twofold.serve.calls import ApiError, Call, health, ladder
 from twofold.serve.client import reached
 from twofold.serve.load.arrivals import Trace
 from twofold.serve.load.questions import Asking, Catalogue, draw
@@ -15,6 +15,8 @@ from twofold.serve.load.report import Report
 from twofold.serve.load.sending import send
 
 __all__ = ["run_load"]
+
+T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds beyond the longest deadline that is asked for, in which answers are waited for."""
@@ -34,16 +36,16 @@ class _Told:
         Raises:
             ApiError: it does not answer, or not to this key.
         """
-        found: Sequence[wire.Ladder] = [
-            call.read(self._get(**call.request()))
-            for call in (health(), Call(method="GET", path="/ladder", answer=wire.Ladder))
-        ]
-        return found[-1]
+        self._read(health())
+        return self._read(ladder())
 
     def vectors(self) -> dict[str, float]:
         """Return how many search texts were encoded, and how many were not; nothing where the key may not know."""
         response = self._get(method="GET", url="/metrics")
         return {name: float(count) for name, count in VECTORS.findall(response.text)} if response.is_success else {}
+
+    def _read(self, call: Call[T]) -> T:
+        return call.read(self._get(**call.request()))
 
     def close(self) -> None:
         self._http.close()
