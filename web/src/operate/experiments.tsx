@@ -9,6 +9,7 @@ import type { Look } from "./operate";
 import { Start } from "./start";
 
 const EVERY_MS = 10_000;
+const LEAST_P = 0.0001;
 
 /** Which experiments there are, what they show, and how to start and stop them. */
 export function Experiments({ look }: { look: Look }) {
@@ -105,9 +106,9 @@ function Shown({ experiment, stop }: { experiment: Experiment; stop: () => void 
                 <td>{percentIn(language, row.arm.share)}</td>
                 <td>{numberIn(language, row.users)}</td>
                 <td>{numberIn(language, row.slates)}</td>
-                <Estimate interval={row.rate} />
-                <Estimate interval={row.difference} />
-                <td>{row.p_value === null ? "–" : numberIn(language, row.p_value, 4)}</td>
+                <Estimate interval={row.rate} write={(value) => percentIn(language, value)} />
+                <Estimate interval={row.difference} write={(value) => pointsIn(language, value)} />
+                <td>{pIn(language, row.p_value)}</td>
                 <td>{verdictIn(words, row.difference)}</td>
               </tr>
             ))}
@@ -118,17 +119,26 @@ function Shown({ experiment, stop }: { experiment: Experiment; stop: () => void 
   );
 }
 
-function Estimate({ interval }: { interval: Interval | null }) {
-  const { language } = useWords();
+function Estimate({ interval, write }: { interval: Interval | null; write: (value: number) => string }) {
   if (!interval) return <td>–</td>;
   return (
     <td>
-      {percentIn(language, interval.value)}
+      {write(interval.value)}
       <small>
-        {percentIn(language, interval.low)} – {percentIn(language, interval.high)}
+        {write(interval.low)} – {write(interval.high)}
       </small>
     </td>
   );
+}
+
+/** A difference of two shares, in percentage points, so that nobody takes it for a share of the control's. */
+function pointsIn(language: Language, difference: number): string {
+  return `${difference > 0 ? "+" : ""}${numberIn(language, 100 * difference, 1)}`;
+}
+
+function pIn(language: Language, value: number | null): string {
+  if (value === null) return "–";
+  return value < LEAST_P ? `< ${numberIn(language, LEAST_P, 4)}` : numberIn(language, value, 4);
 }
 
 function changeIn(language: Language, words: Words, { arm }: ArmFigures): string {
