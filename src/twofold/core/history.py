@@ -34,7 +34,7 @@ class Histories:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Events in each row, shape [b]."""
-        return np.diff(self.indptr)
+        return self.indptr[1:] - self.indptr[:-1]
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -69,7 +69,7 @@ class Histories:
     @classmethod
     def from_lists(cls, lists: Sequence[Iterable[int]]) -> "Histories":
         """Make histories of item codes alone: each a like, at an unknown time."""
-        arrays = [np.fromiter(row, dtype=np.int32) for row in lists]
+        arrays = [np.asarray(row if isinstance(row, np.ndarray) else [*row], np.int32) for row in lists]
         items = np.concatenate([np.empty(0, np.int32), *arrays])
         return cls(
             indptr=np.cumsum([0, *map(len, arrays)], dtype=np.int64),

@@ -286,6 +286,8 @@ class Pipeline:
         logged = self.dataset.log.row(user) if user >= 0 else Histories.empty(1)
         if query.user is not None and self.activity is not None:
             logged = self.activity(query.user, logged)
+        if not query.history:
+            return logged
         codes = self.dataset.item_ids.encode(query.history)
         both = Histories.concatenate([logged, Histories.from_lists([codes[codes >= 0]])])
         return replace(both, indptr=both.indptr[[0, -1]])

@@ -15,9 +15,20 @@ from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Floats
-from twofold.models.recommender import Recommender, like_matrix, liked_recency, recency_weights
+from twofold.models.recommender import (
+    FAINT,
+    Recommender,
+    counted,
+    entries,
+    like_matrix,
+    liked_recency,
+    recency_weights,
+)
 
 __all__ = ["EASE", "EASEConfig"]
+
+SMOOTH_BYTES = 64_000_000
+"""What a dual form keeps, at most, for reasons to be found in a tenth of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +112,17 @@ class EASE(Recommender):
         """Make what every answer needs and nothing changes."""
         self._place = np.full(self.items, -1)
         self._place[self.liked] = np.arange(len(self.liked))
-        if self.kernel is not None:
-            shape = (len(self.liked), len(self.kernel))
-            self._fans = sp.csr_matrix((self.data, self.indices, self.indptr), shape=shape, copy=False)
-            self._likes = self._fans.T
+        if self.kernel is not None and self.scale is not None:
+            self._kernel = np.asarray(self.kernel)
+            indptr = np.zeros(self.items + 1, np.int64)
+            indptr[self.liked + 1] = np.diff(np.asarray(self.indptr))
+            shape = (self.items, len(self.kernel))
+            self._fans = sp.csr_matrix((self.data, self.indices, indptr.cumsum()), shape=shape, copy=False)
+            self._scale = np.zeros(self.items, np.float32)
+            self._scale[self.liked] = self.scale
+            self._scaled = sp.csr_matrix(sp.diags_array(self._scale) @ self._fans)
+            small = 4 * shape[0] * shape[1] <= SMOOTH_BYTES
+            self._smooth = np.asarray(self._fans @ self.kernel) if small else None
 
     def _fit_primal(self, likes: sp.csr_matrix) -> None:
         inverse = _inverse((likes.T @ likes).toarray(), self.config.reg)
@@ -122,47 +140,80 @@ class EASE(Recommender):
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]."""
-        rows, places = histories.rows, self._place[histories.items]
-        rows, places, known = rows[places >= 0], places[places >= 0], places >= 0
-        history = np.zeros((len(histories), len(self.liked)), np.float32)
+        histories = histories.last(counted(self.config.recency))
+        liked = self._place[histories.items] >= 0
+        rows, items = histories.rows[liked], histories.items[liked]
+        history = np.zeros((len(histories), self.items), np.float32)
         if self.config.recency < 1:
-            np.add.at(history, (rows, places), recency_weights(histories, self.config.recency)[known])
+            np.add.at(history, (rows, items), recency_weights(histories, self.config.recency)[liked])
         else:
-            history[rows, places] = 1
-        scores = np.zeros((len(histories), self.items), np.float32)
+            history[rows, items] = 1
         if self.weights is not None:
-            scores[:, self.liked] = history @ self.weights
-        else:
-            smooth = np.asarray(self._fans @ (self.kernel @ (self._likes @ history.T))).T
-            scores[:, self.liked] = history - (history - smooth) * self.scale
+            scores = np.zeros_like(history)
+            scores[:, self.liked] = history[:, self.liked] @ self.weights
+            return scores
+        # scipy multiplies the likes of all items; those of one history's are few
+        alike = self._alike(items, history[0]) if len(histories) == 1 else np.asarray(self._fans.T @ history.T)
+        scores = np.ascontiguousarray((self._scaled @ (self._kernel @ alike)).T)
+        scores[rows, items] += history[rows, items] * (1 - self._scale[items])
         return scores
+
+    def _alike(self, items: Codes, history: Floats) -> Floats:
+        """Return the sum of the weights of one history's items that each user liked, float32 [u, 1]."""
+        kept = np.unique(items)
+        found, lengths = entries(self._fans, kept)
+        likers = np.bincount(self._fans.indices[found], np.repeat(history[kept], lengths), len(self._kernel))
+        return likers.astype(np.float32)[:, None]
 
     def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
         """Return what each event adds to the scores of items, float32 [events, items]; a dislike adds 0."""
         events = batch.events(evidence)
-        return self.block(events.items, items) * liked_recency(events, self.config.recency)[:, None]
+        weights = liked_recency(events, self.config.recency)
+        amounts = np.zeros((len(weights), len(items)), np.float32)
+        told = np.flatnonzero(weights > FAINT)
+        amounts[told] = self.block(events.items[told], items) * weights[told, None]
+        return amounts
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """Return B[rows, columns], 0 where either item was never liked."""
-        up, across = (np.where(codes < self.items, self._place[codes % self.items], -1) for codes in (rows, columns))
+        known = [codes < self.items for codes in (rows, columns)]
+        up, across = (np.where(here, codes, 0) for here, codes in zip(known, (rows, columns), strict=True))
         if self.weights is not None:
+            up, across = self._place[up], self._place[across]
             part = self.weights[np.ix_(up, across)]
+            known = [known[0] & (up >= 0), known[1] & (across >= 0)]
         else:
-            assert self.scale is not None
-            part = self._fans[up] @ (self.kernel @ self._fans[across].T.toarray()) * self.scale[across]
+            part = _sums(self._fans, up, self._tastes(across)) * self._scale[across]
             part[rows[:, None] == columns] = 0
-        return np.where((up[:, None] < 0) | (across < 0), np.float32(0), part)
+        return np.where(known[0][:, None] & known[1], part, np.float32(0))
+
+    def _tastes(self, items: Codes) -> Floats:
+        """Return `K x_j` for columns x_j of X in dual form, float32 [u, items]; kept for all where that is small."""
+        if self._smooth is None:
+            return np.asarray(self._kernel @ self._fans[items].T.toarray())
+        return np.ascontiguousarray(self._smooth[items].T)
 
     def times(self, matrix: Floats) -> Floats:
         """Return B times a matrix, float32 [n, p], without making B in dual form; what nobody liked gets 0."""
         product = np.zeros((self.items, matrix.shape[1]), np.float32)
-        rows = matrix[self.liked]
         if self.weights is not None:
-            product[self.liked] = self.weights @ rows
-        elif self.kernel is not None and self.scale is not None:
-            scaled = rows * self.scale[:, None]
-            product[self.liked] = rows - scaled + self._fans @ (self.kernel @ (self._likes @ scaled))
+            product[self.liked] = self.weights @ matrix[self.liked]
+        else:
+            scaled = matrix * self._scale[:, None]
+            whole = matrix - scaled + self._fans @ (self._kernel @ (self._fans.T @ scaled))
+            product[self.liked] = whole[self.liked]
         return product
+
+
+def _sums(matrix: sp.csr_matrix, rows: Codes, dense: Floats) -> Floats:
+    """Return `matrix[rows] @ dense` of a matrix of ones, for few rows; cutting a sparse matrix takes longer."""
+    found, lengths = entries(matrix, rows)
+    sums = np.zeros((len(rows), dense.shape[1]), np.float32)
+    full = lengths > 0
+    if full.any():
+        starts = (lengths.cumsum() - lengths)[full]
+        sums[full] = np.add.reduceat(dense.take(matrix.indices[found], axis=0), starts, axis=0)
+    return sums
 
 
 def _inverse(gram: npt.NDArray[np.floating], reg: float) -> npt.NDArray[np.floating]:

@@ -1,5 +1,6 @@
 """Recommenders: retrievers that score every item from a history. `LinearRecommender` is the form that most share."""
 
+import sys
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,11 +20,21 @@ __all__ = ["LinearRecommender", "Recommender", "like_matrix", "liked_recency", "
 
 
 FAINT = 1e-3
+"""A like that counts less than this share of the newest one is left out of an answer."""
 
 
 def recency_weights(histories: Histories, recency: float) -> Floats:
     """Return `recency ** age` for each event, where the newest like of a row has age 0; shape [events]."""
     return np.power(np.float32(recency), histories.ages.astype(np.float32))
+
+
+def counted(recency: float) -> int:
+    """Return how many of the newest likes count: those of at least `FAINT` times the newest one's weight.
+
+    >>> counted(0.6), counted(1.0) > 1_000_000
+    (14, True)
+    """
+    return int(np.log(FAINT) / np.log(recency)) + 1 if recency < 1 else sys.maxsize
 
 
 def liked_recency(events: Histories, recency: float) -> Floats:
@@ -112,6 +123,7 @@ class LinearRecommender(Recommender):
 
     def score_histories(self, histories: Histories) -> Floats:
         """Return the scores of all items, float32 [b, n]."""
+        histories = histories.last(counted(self.config.recency))
         weights = recency_weights(histories, self.config.recency)
         if not isinstance(self.weights, sp.csr_matrix):
             return np.asarray(like_matrix(histories, self.items, weights) @ self.weights, np.float32)

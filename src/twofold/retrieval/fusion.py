@@ -91,7 +91,7 @@ class Fusion(Fuser):
         ranked, best = top
         if self.config.method == "reciprocal-rank":
             return _reciprocal(ranked, items, self.config.rank_offset)
-        norm = np.linalg.norm(np.where(np.isneginf(best), 0, best), axis=1, keepdims=True)
+        norm = np.sqrt(np.square(np.where(np.isneginf(best), 0, best)).sum(axis=1, keepdims=True))
         votes: Floats = np.nan_to_num(heard) / np.maximum(norm, TINY).astype(np.float32)
         return votes
 
