@@ -332,6 +332,9 @@ def serve(
         float, typer.Option(help="The share of the top step's quality that answers keep under any load.")
     ] = 0.9,
     deadline_ms: Annotated[float, typer.Option(help="By when interactive questions are to be answered.")] = 100.0,
+    log_slates: Annotated[
+        bool, typer.Option("--log-slates", help="Log every slate, not only those that are part of an experiment.")
+    ] = False,
 ) -> None:
     """Answer over HTTP, and learn from what people do at once."""
     with needed_for("the server", "serve"):
@@ -349,6 +352,7 @@ def serve(
         ladder=ladder,
         quality_floor=quality_floor,
         interactive_ms=deadline_ms,
+        log_slates=log_slates,
     )
     run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; for programs see {url}/docs"))
 

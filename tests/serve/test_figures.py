@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from twofold.evaluate.significance import cluster_means
 from twofold.events import Tally
 from twofold.serve.experiments import Experiment
 from twofold.serve.figures import always_valid, figures_of, mismatch
@@ -63,6 +64,28 @@ def test_whoever_looks_all_the_time_is_seldom_wrong() -> None:
         wrong += any(one.p_value is not None and one.p_value < 0.05 for one in shown)
     assert fixed / 300 > 0.25
     assert wrong / 300 <= 0.05
+
+
+def test_users_who_come_back_change_nothing_of_that() -> None:
+    """Rates of users change with each of their slates, and some users come much more often than others."""
+    rng, wrong, fixed = np.random.default_rng(0), 0, 0
+    for _ in range(60):
+        tastes = rng.beta(1, 6, size=(2, 800))
+        who = (rng.pareto(1.2, size=(2, 4_000)) * 40).astype(int) % 800
+        hits = rng.random((2, 4_000)) < np.take_along_axis(tastes, who, axis=1)
+        clear, apart = False, False
+        for look in range(100, 4_001, 100):
+            tallies, means = [], []
+            for arm, asked, answered in zip("ab", who[:, :look], hits[:, :look], strict=True):
+                rates = cluster_means(answered, asked)
+                tallies.append(tally(arm, rates))
+                means.append((rates.mean(), rates.var(ddof=1) / len(rates)))
+            shown = figures_of(Experiment(name="x", arms=HALVES, started=0), tallies).arms[1]
+            clear |= shown.p_value is not None and shown.p_value < 0.05
+            apart |= abs(means[0][0] - means[1][0]) > 1.96 * math.sqrt(means[0][1] + means[1][1])
+        wrong, fixed = wrong + int(clear), fixed + int(apart)
+    assert fixed / 60 > 0.15
+    assert wrong / 60 <= 0.05
 
 
 def test_a_true_difference_is_found() -> None:
