@@ -130,7 +130,8 @@ class Hostile:
         return "\r\n".join([*lines, *heads, "", ""]).encode("latin-1", "replace") + body
 
     def _path(self, operation: Operation) -> str:
-        path = operation.path.replace("{id}", quote(self._id().encode(errors="replace"), safe=""))
+        id_ = quote(self._id().encode(errors="replace"), safe="")
+        path = operation.path.replace("{id}", id_).replace("{name}", id_)
         if (operation.method == "GET" and operation.asks) or self._random.random() < 0.05:
             path += "?" + self._query(getattr(operation.asks, "__struct_fields__", ()))
         return path

@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -171,9 +172,23 @@ def others() -> str:
 
 
 def compared(
-    what: str, artifact: Path, theirs: Path, bodies: Sequence[bytes], progress: Callable[[str], None]
+    what: str,
+    artifact: Path,
+    theirs: Path,
+    bodies: Sequence[bytes],
+    progress: Callable[[str], None],
+    *,
+    ours: Mapping[str, Sequence[str | Path]] = MappingProxyType({"twofold": ()}),
 ) -> list[dict[str, Any]]:
-    """Measure ours and theirs in turn; both answer POST of what is compared.
+    """Measure ours and theirs in turn; all answer POST of what is compared.
+
+    Args:
+        what: the path, and the peer's name.
+        artifact: what ours serve.
+        theirs: what the peer serves.
+        bodies: the questions, in turn.
+        progress: told of each round.
+        ours: options of `twofold serve` for each server of ours.
 
     Raises:
         DataError: `wrk` is not installed.
@@ -182,10 +197,17 @@ def compared(
         raise DataError("wrk is not installed; on Debian: apt-get install wrk.")
     command = [sys.executable, "-m", "benchmarks.http_peers", what, str(theirs)]
     with ExitStack() as stack:
-        ours = stack.enter_context(serving(artifact, "--workers", "2"))
-        other = stack.enter_context(serving(theirs / "none", command=command))
-        path = f"/{what}"
-        systems = {f"{what}: twofold": System(ours, path, bodies), f"{what}: peer": System(other, path, bodies)}
+        servers = {
+            name: serving(
+                artifact, "--workers", "2", "--events", theirs / f"{name}.db", *options, log=theirs / f"{name}.log"
+            )
+            for name, options in ours.items()
+        }
+        servers["peer"] = serving(theirs / "none", command=command)
+        systems = {
+            f"{what}: {name}": System(stack.enter_context(server), f"/{what}", bodies)
+            for name, server in servers.items()
+        }
         for system in systems.values():
             asyncio.run(at_rate(system, 20.0, 10.0, 0))  # the first answers are slow
         for number in range(ROUNDS):
@@ -208,6 +230,9 @@ def compared(
                 rows.append({**row, "low": min(values), "high": max(values)})
             failed = float(sum(one.failed for one in found))
             rows.append({"system": name, "metric": f"refused, {kind}", "value": failed, "low": None, "high": None})
-    ratio = [mine.rate / other.rate for mine, other in zip(*(system.full for system in systems.values()), strict=True)]
-    row = {"system": f"{what}: twofold / peer", "metric": "answers a second, saturated", "value": median(ratio)}
-    return [*rows, {**row, "low": min(ratio), "high": max(ratio)}]
+    *mine, other = systems.items()
+    for name, system in mine:
+        ratio = [one.rate / two.rate for one, two in zip(system.full, other[1].full, strict=True)]
+        row = {"system": f"{name} / peer", "metric": "answers a second, saturated", "value": median(ratio)}
+        rows.append({**row, "low": min(ratio), "high": max(ratio)})
+    return rows

@@ -1,6 +1,11 @@
-"""Searches by words and by meaning over HTTP, beside sentence-transformers with faiss behind FastAPI; see `serving`."""
+"""Searches by words and by meaning over HTTP, beside sentence-transformers with faiss behind FastAPI; see `serving`.
+
+One server of ours encodes with the artifact's own encoder, one has a ladder that `compress` made of it in a few minutes
+(`TWOFOLD_SERVING_MINUTES`), and answers within 100 ms with the best rung that can, or refuses.
+"""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +16,16 @@ import numpy as np
 
 from benchmarks import http_peers
 from benchmarks.serving import PROTOCOL, QUESTIONS, compared, others
-from twofold.core import Dataset, Pipeline
+from twofold.core import Dataset, Ladder, Pipeline
 from twofold.core.recipe import Weights
 from twofold.data import read_data
 from twofold.encoders.text.weights import find_model
 from twofold.flows import shipped_recipe
+from twofold.flows.compress import Compress, TextSubject, compress, text_data
 
 __all__ = ["run"]
+
+MINUTES, FLOOR = 4.0, 0.8
 
 
 def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -26,7 +34,7 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     titles = [title.split() for title in dataset.items["title"].to_list()]
     chosen = rng.integers(0, len(titles), QUESTIONS).tolist()
     texts = [" ".join(titles[at][: 1 + at % 3]) + f" {number}" for number, at in enumerate(chosen)]
-    bodies = [json.dumps({"text": text, "k": 10}).encode() for text in texts]
+    bodies = [json.dumps({"text": text, "k": 10, "priority": "interactive"}).encode() for text in texts]
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()
@@ -35,12 +43,23 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
         pipeline = _fitted(dataset)
         pipeline.save(ours / "artifact")
         http_peers.prepare_search(pipeline, theirs, find_model("minilm"))
-        rows = compared("search", ours / "artifact", theirs, bodies, progress)
+        ladder = _ladder(dataset, ours / "ladder", progress)
+        servers = {"twofold": (), "twofold, ladder": ("--ladder", ours / "ladder", "--quality-floor", str(FLOOR))}
+        rows = compared("search", ours / "artifact", theirs, bodies, progress, ours=servers)
     about = {
         "questions": "one to three words of a title and a number, so that no text comes twice; words and meaning",
         "peer": "sentence-transformers fp32 of the same model and a flat index of faiss behind FastAPI",
+        "ladder": {rung.name: {"kept": rung.kept, "ms": rung.milliseconds} for rung in ladder.rungs},
     }
     return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
+
+
+def _ladder(dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> Ladder:
+    """Make a ladder of the encoder with one small body, the static one."""
+    minutes = float(os.environ.get("TWOFOLD_SERVING_MINUTES", MINUTES))
+    progress(f"making the ladder, {minutes:g} minutes")
+    subject = TextSubject(find_model("minilm"), text_data(dataset, queries=100, documents=500), name="minilm")
+    return compress(subject, folder, Compress(floor=FLOOR, minutes=minutes, bodies=("static",))).ladder
 
 
 def _fitted(dataset: Dataset) -> Pipeline:

@@ -1,5 +1,8 @@
 """`twofold.compress.quantise.weights`: groups of 8 and 4 bits, and tables by row."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -76,3 +79,15 @@ def test_groups_with_a_zero_of_their_own_and_float_activations():
         quantise_weights(product(weights), exclude=["product0"])
     with pytest.raises(ConfigError, match="block = 48"):
         quantise_weights(product(weights), block=48)
+
+
+def test_the_root_logger_is_left_as_it_was():
+    program = (
+        "import logging\n"
+        "from twofold.compress.quantise.fusion import quiet\n"
+        "with quiet():\n"
+        "    import onnxruntime.quantization.matmul_nbits_quantizer\n"
+        "    assert logging.root.handlers\n"
+        "assert not logging.root.handlers and logging.root.level == logging.WARNING\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -68,7 +68,7 @@ def fuse(
         made = optimize_model(
             model, kind, num_heads=heads, hidden_size=width, optimization_options=options, opt_level=0, use_gpu=False
         )
-    counts = {name: count for name, count in made.get_fused_operator_statistics().items() if count}
+        counts = {name: count for name, count in made.get_fused_operator_statistics().items() if count}
     attention = sum(counts.get(name, 0) for name in ATTENTION)
     _count_heads(made.model, width // max(heads, 1))
     import_contrib(made.model)
@@ -102,10 +102,12 @@ def _count_heads(model: onnx.ModelProto, size: int) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep onnxruntime's Python tools from logging, which they do through the root logger and at length."""
-    before = logging.root.manager.disable
+    """Keep onnxruntime's Python tools from logging through the root logger, and from setting it up when imported."""
+    root = logging.root
+    before, handlers, level = root.manager.disable, list(root.handlers), root.level
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
         logging.disable(before)
+        root.handlers[:], root.level = handlers, level

@@ -71,7 +71,8 @@ def quantise_matrices(
     exclude: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Return the graph with every MatMul that has fixed weights, but those left out, as onnxruntime's MatMulNBits."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # noqa: PLC0415  slow to import
+    with quiet():
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # noqa: PLC0415  slow
 
     if block not in (16, 32, 64, 128, 256):
         raise ConfigError(f"block = {block} is none of 16, 32, 64, 128, 256; change it.")

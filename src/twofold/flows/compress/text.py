@@ -7,6 +7,7 @@ of a text is its likeness to the query by the teacher, 0 at the median text and 
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,8 @@ __all__ = ["Judged", "TextData", "TextSubject", "text_data", "text_subject"]
 SHORT, LONG = 16, 128
 """Tokens of a query and of a document, as speed is measured."""
 MANY = 32
-CALIBRATION = 128
-"""Texts that ranges are taken from."""
+CALIBRATION = 64
+"""Texts that ranges are taken from: of all lengths, but cut as `LONG` says."""
 QUERIES, DOCUMENTS, FEWEST = 300, 1_000, 40
 """How many cases and texts quality is measured on, and how few cases will do."""
 
@@ -307,11 +308,11 @@ class TextSubject(Subject):
         if use == "many":
             return [_exactly(tokenizer, texts, MANY, LONG)]
         if use == "calibrate":
-            chosen = sorted(texts[:CALIBRATION], key=len)
-            return [_padded(tokenizer, chosen[start : start + 16]) for start in range(0, len(chosen), 16)]
+            chosen = sorted(texts[:: max(len(texts) // CALIBRATION, 1)][:CALIBRATION], key=len)
+            return [_padded(tokenizer, chosen[start : start + 16], LONG) for start in range(0, len(chosen), 16)]
         short, long = [text[:60] for text in texts[:33]], [_joined(texts[row:], 2_000) for row in range(33)]
-        rows = [short[:1], long[:1], short[:32], long[:32]]
-        return [_padded(tokenizer, part) for part in rows] + [_padded(tokenizer, (short[:17] + texts[17:33])[:33])]
+        mixed = short[:17] + [text[:300] for text in texts[17:33]]
+        return [_padded(tokenizer, part) for part in (short[:1], long[:1], short[:32], long[:32], mixed[:33])]
 
     def prepare(self, network: Network, folder: Path) -> None:
         """See `Subject`."""
@@ -370,10 +371,10 @@ def _joined(texts: Sequence[str], letters: int) -> str:
     return " ".join(words)[: letters * 2] or "a"
 
 
-def _padded(tokenizer: Tokenizer, texts: Sequence[str]) -> Feed:
-    """Return texts as a batch, cut where the folder says, padded to the longest."""
+def _padded(tokenizer: Tokenizer, texts: Sequence[str], most: int = sys.maxsize) -> Feed:
+    """Return texts as a batch, cut where the folder says and at so many tokens, padded to the longest."""
     encodings = tokenizer.encode_batch([text or "a" for text in texts])
-    length = max(sum(encoding.attention_mask) for encoding in encodings)
+    length = min(max(sum(encoding.attention_mask) for encoding in encodings), most)
     ids = np.array([encoding.ids[:length] for encoding in encodings], np.int64)
     mask = np.array([encoding.attention_mask[:length] for encoding in encodings], np.int64)
     return {"input_ids": ids, "attention_mask": mask}
