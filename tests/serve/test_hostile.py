@@ -59,6 +59,15 @@ PLAIN = {
     "slate": HOSTILE,
     "attributes": st.dictionaries(st.sampled_from(["title", "categories", "year", "price", "nope"]), JSON, max_size=3),
     "available": st.booleans(),
+    "session": SCALARS,
+    "name": HOSTILE | st.text(max_size=3),
+    "arms": st.lists(
+        st.fixed_dictionaries(
+            {"name": st.sampled_from("abc") | HOSTILE, "share": st.sampled_from([0.5]) | SCALARS},
+            optional={"artifact": HOSTILE},
+        ),
+        max_size=3,
+    ),
 }
 
 
@@ -77,7 +86,8 @@ def test_no_request_makes_the_server_fail(steady: Caller, operation: Operation) 
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(bodies(operation), HOSTILE)
     def throw(body: Any, id_: str) -> None:
-        path = operation.path.replace("{id}", json.dumps(id_)[1:-1].replace("\\", "%5c").replace("?", "%3f"))
+        id_ = json.dumps(id_)[1:-1].replace("\\", "%5c").replace("?", "%3f")
+        path = operation.path.replace("{id}", id_).replace("{name}", id_)
         more: dict[str, Any] = {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
         if operation.method == "GET":
             asked = body.items() if isinstance(body, dict) else ()

@@ -52,7 +52,7 @@ class Experiment:
         >>> [Experiment(name=name, arms=arms, started=0).arm_of("user ann").name for name in ("b", "c", "d")]
         ['old', 'new', 'new']
         """
-        digest = blake2b(unit.encode(errors="surrogatepass"), key=self.name.encode(), digest_size=8).digest()
+        digest = blake2b(unit.encode(), key=self.name.encode(), digest_size=8).digest()
         place, edge = int.from_bytes(digest) / 2**64, 0.0
         for arm in self.arms[:-1]:
             edge += arm.share
