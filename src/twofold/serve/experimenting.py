@@ -71,7 +71,7 @@ async def stop(server: Server, name: str) -> Figures:
 
 
 def _figures(server: Server, experiment: Experiment) -> Figures:
-    return figures_of(experiment, server.store.tally(experiment.name, server.live.worth.positive()))
+    return figures_of(experiment, server.tallies.of(experiment.name, server.live.worth.positive()))
 
 
 def _check(server: Server, wanted: Experiment) -> None:

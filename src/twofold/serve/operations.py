@@ -229,9 +229,8 @@ async def stop_experiment(server: Server, request: Request, _: wire.StopExperime
 async def _served(server: Server, request: Request, ask: wire.Asked, more: Mapping[str, Any]) -> wire.Served:
     user: Id | None = more.get("user")
     assigned = server.assign(user, ask.session)
-    live = server.live_of(assigned)
     if ask.show:
-        check_columns(live.pipeline.dataset, ask.show)
+        check_columns(server.live.pipeline.dataset, ask.show)
     kind = Query if assigned.artifact is None else partial(Directed, artifact=assigned.artifact)
     query = kind(
         k=ask.k,

@@ -32,6 +32,7 @@ from twofold.serve.metrics import Metrics
 from twofold.serve.rungs import VectorCache, cache_searches, ladder_of, open_ladder
 from twofold.serve.settings import Settings
 from twofold.serve.slates import SlateLog
+from twofold.serve.tallies import Tallies
 
 __all__ = ["Server", "check"]
 
@@ -68,7 +69,7 @@ class Server:
         self.trouble: str | None = None
         self._vectors = VectorCache(settings.cached_vectors)
         self.experiments = Experiments(stored.event for stored in self.store.of_ids(RESERVED))
-        self.slates = SlateLog(self.store, self.metrics)
+        self.slates, self.tallies = SlateLog(self.store, self.metrics), Tallies(self.store)
         self._seen, self.answering = self._open(settings.artifact.resolve())
         self.beside = Beside(settings.artifact, lambda folder: self._open(folder)[1], self.experiments, self._tell)
         self.beside.look()
