@@ -1,6 +1,7 @@
 """An artifact is measured at settings of its stages, and what nothing beats is written as its ladder."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -15,11 +16,12 @@ from twofold.cli import app
 from twofold.compress.measure import Rounds
 from twofold.compress.runtime import GRAPH
 from twofold.core import Ladder, Pipeline, Rung
-from twofold.core.errors import ArtifactError, ConfigError
+from twofold.core.errors import ArtifactError, ConfigError, DataError
 from twofold.core.ladder import LADDER, Setting
 from twofold.core.rungs import Rungs, apply_settings, put_ladder
 from twofold.evaluate import accuracy
 from twofold.flows.steps import Steps, held_out, make_steps, stage_ladders, write_steps
+from twofold.flows.steps.bench import Bench
 from twofold.flows.steps.making import _kept
 
 BRIEF = Rounds(seconds=0.01, least=2, most=3, warm=1)
@@ -170,3 +172,22 @@ def test_the_command_writes_the_ladder_beside_the_artifact(
     assert ladder.rungs[0].name in found.output
     alone = CliRunner().invoke(app, ["ladder", str(tmp_path / "films"), "--queries", "asked.csv"])
     assert alone.exit_code == 2
+
+
+def test_where_answers_take_long_fewer_questions_choose(tiny: Tiny) -> None:
+    pipeline = Pipeline.load(tiny.artifact)
+    questions = {"history": held_out(pipeline, 110, np.random.default_rng(0))["history"]}
+    assert len(questions["history"]) > 90
+    long, short = (Bench(pipeline, [], questions, {}, seconds=seconds).parts for seconds in (1e-9, math.inf))  # type: ignore[arg-type]
+    assert len(long["choose"]["history"]) == 40
+    assert {len(long["report"]["history"]), len(short["report"]["history"])} == {len(questions["history"]) // 2}
+    assert len(short["choose"]["history"]) == (len(questions["history"]) + 1) // 2
+
+
+def test_a_pipeline_that_finds_no_answer_has_no_quality_to_keep(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = {"ndcg@10": np.zeros(8)}
+    monkeypatch.setattr("twofold.flows.steps.bench.accuracy", lambda *_, **__: nothing)
+    pipeline = Pipeline.load(tiny.artifact)
+    questions = {"text": held_out(pipeline, 110, np.random.default_rng(0))["text"]}
+    with pytest.raises(DataError, match=r"finds none of the answers to \d+ questions by text"):
+        Bench(pipeline, [], questions, {})  # type: ignore[arg-type]

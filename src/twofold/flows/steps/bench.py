@@ -1,5 +1,7 @@
 """`Bench`: measures a pipeline at settings of its stages: how good its slates are, and how long a query takes."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -25,6 +27,12 @@ Part = Literal["choose", "report"]
 """Choices are made on one half of the questions, what is told is measured on the other."""
 TOGETHER = 64
 """Questions that are ranked at once where only their answers count."""
+SHARES: dict[Part, float] = {"choose": 1 / 24, "report": 1 / 8}
+"""The share of the time for all in which the pipeline as it was fitted answers a part's questions."""
+LEAST: dict[Part, int] = {"choose": 40, "report": 100}
+"""Questions of a kind that are asked however long that takes, if there are so many."""
+TRIED = 8
+"""Questions that tell how long one takes."""
 TIMED = 20
 """Questions of a kind that are asked one by one, over and over, for the time that they take."""
 METRIC = f"ndcg@{K}"
@@ -68,18 +76,30 @@ class Bench:
         rungs: what runs in its stages.
         questions: by kind.
         fitted: the settings that change nothing.
+        seconds: for all that is measured; where answers take long, fewer questions are asked.
 
     Raises:
         DataError: the pipeline finds none of the answers to one kind of question.
     """
 
     def __init__(
-        self, pipeline: Pipeline, rungs: Sequence[Rungs], questions: Mapping[Kind, Questions], fitted: Settings
+        self,
+        pipeline: Pipeline,
+        rungs: Sequence[Rungs],
+        questions: Mapping[Kind, Questions],
+        fitted: Settings,
+        *,
+        seconds: float = math.inf,
     ) -> None:
         self.pipeline, self.rungs = pipeline, rungs
-        self.parts: dict[Part, dict[Kind, Questions]] = {
+        apply_settings(pipeline, fitted)
+        halves: dict[Part, dict[Kind, Questions]] = {
             part: {kind: found.take(np.arange(half, len(found), 2)) for kind, found in questions.items()}
             for half, part in enumerate(get_args(Part))
+        }
+        self.parts: dict[Part, dict[Kind, Questions]] = {
+            part: {kind: self._as_many_as(found, SHARES[part] * seconds, LEAST[part]) for kind, found in half.items()}
+            for part, half in halves.items()
         }
         self.fitted = {part: self._gains(fitted, part) for part in self.parts}
         for gains in self.fitted.values():
@@ -102,15 +122,22 @@ class Bench:
     def _gains(self, settings: Settings, part: Part) -> dict[Kind, npt.NDArray[np.float64]]:
         """Return nDCG@10 of each question of a part."""
         apply_settings(self.pipeline, settings)
-        found = {}
-        for kind, questions in self.parts[part].items():
-            gains = []
-            for start in range(0, len(questions), TOGETHER):
-                some = questions.take(np.arange(start, min(start + TOGETHER, len(questions))))
-                ranking = self.pipeline.rank(some.batch(self.pipeline), K)
-                gains.append(accuracy(ranking.items, ranking.scores, some.targets, ks=(K,))[METRIC])
-            found[kind] = np.concatenate(gains)
-        return found
+        return {kind: self._answered(questions) for kind, questions in self.parts[part].items()}
+
+    def _answered(self, questions: Questions) -> npt.NDArray[np.float64]:
+        gains = []
+        for start in range(0, len(questions), TOGETHER):
+            some = questions.take(np.arange(start, min(start + TOGETHER, len(questions))))
+            ranking = self.pipeline.rank(some.batch(self.pipeline), K)
+            gains.append(accuracy(ranking.items, ranking.scores, some.targets, ks=(K,))[METRIC])
+        return np.concatenate(gains)
+
+    def _as_many_as(self, questions: Questions, seconds: float, least: int) -> Questions:
+        """Return as many of the first questions as are answered in a time."""
+        begun = time.perf_counter()
+        self._answered(questions.take(np.arange(min(TRIED, len(questions)))))
+        each = (time.perf_counter() - begun) / min(TRIED, len(questions))
+        return questions.take(np.arange(min(len(questions), max(least, int(min(seconds / each, len(questions)))))))
 
     def costs(self, steps: Mapping[str, Settings], rounds: Rounds) -> dict[str, Cost]:
         """Time single queries at several settings in turns, each kind by itself, the same query in the same turn."""

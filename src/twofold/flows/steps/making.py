@@ -92,16 +92,16 @@ def make_steps(
     threads = max(1, available_threads() - 1)  # as in a server, where one is left to requests that come meanwhile
     rungs = put_ladder(pipeline, draft, artifact, partial(open_runtime, threads=threads))
     questions = held_out(pipeline, options.questions, np.random.default_rng(options.seed), newer=newer)
-    bench = Bench(pipeline, list(rungs.values()), questions, settings_of(dials, top))
+    fitted = settings_of(dials, top)
+    bench = Bench(pipeline, list(rungs.values()), questions, fitted, seconds=60 * options.minutes)
     tried = _tried(bench, dials, options, progress)
     best = _kept([_rung(named(dials, place), settings_of(dials, place), one) for place, one in tried.items()], options)
-    fitted = draft.rungs[0]
-    again = {rung.name: rung for rung in (fitted, *best)}
+    again = {rung.name: rung for rung in (draft.rungs[0], *best)}
     if progress:
         progress(f"steps: {len(again)} once more", len(tried), len(tried))
     costs = bench.costs({name: rung.settings for name, rung in again.items()}, options.thorough)
     measured = [
-        _measured(rung, bench.worth(rung.settings, "report"), costs[name], costs[fitted.name], read)
+        _measured(rung, bench.worth(rung.settings, "report"), costs[name], costs[draft.rungs[0].name], read)
         for name, rung in again.items()
     ]
     return Ladder(
@@ -110,6 +110,7 @@ def make_steps(
         machine=machine(),
         protocol={
             **_protocol(questions, options, threads),
+            "asked": {part: {kind: len(some) for kind, some in half.items()} for part, half in bench.parts.items()},
             "tried": {named(dials, place): [one.quality, one.milliseconds] for place, one in tried.items()},
         },
         artifact=opened.manifest["sha256"],
@@ -247,7 +248,7 @@ def _protocol(questions: Mapping[Any, Questions], options: Steps, threads: int) 
     return {
         "what": "pipeline",
         "quality": f"nDCG@{K} of the slates as a share of the artifact's own, of the kind of query that loses most",
-        **{f"questions by {kind}": f"{len(found)}, {found.whence}" for kind, found in questions.items()},
+        **{f"questions by {kind}": found.whence for kind, found in questions.items()},
         "choices": "made on one half of the questions; what is told is of the other half",
         "intervals": "bootstrap of the paired loss, 95 %",
         "milliseconds": "median of one query, mean over kinds; all steps in turns, the same query in the same turn",
