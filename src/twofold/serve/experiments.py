@@ -50,7 +50,7 @@ class Experiment:
 
         >>> arms = (Arm(name="old", share=0.5), Arm(name="new", share=0.5))
         >>> [Experiment(name=name, arms=arms, started=0).arm_of("user ann").name for name in ("b", "c", "d")]
-        ['old', 'new', 'new']
+        ['new', 'old', 'old']
         """
         digest = blake2b(unit.encode(), key=self.name.encode(), digest_size=8).digest()
         place, edge = int.from_bytes(digest) / 2**64, 0.0
