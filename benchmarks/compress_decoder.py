@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 import polars as pl
 import torch
@@ -36,12 +37,15 @@ TEXTS, SEED, LENGTH = 40, 0, 64
 PAST = 64
 """Tokens before the one whose time is taken."""
 NEVER = -1e9
+MIXED = "int4, groups of 32, exact zeros, the output layer int8"
 BITS: Mapping[str, dict[str, Any]] = {
-    "int8": {"bits": 8, "block": 32, "symmetric": False},
-    "int8, groups of 64": {"bits": 8, "block": 64, "symmetric": True},
-    "int8, groups of 128": {"bits": 8, "block": 128, "symmetric": True},
-    "int4, groups of 32": {"bits": 4, "block": 32, "symmetric": False},
-    "int4, groups of 128": {"bits": 4, "block": 128, "symmetric": True},
+    "int8": {"bits": 8, "block": 32, "zero": "whole"},
+    "int8, groups of 64": {"bits": 8, "block": 64},
+    "int8, groups of 128": {"bits": 8, "block": 128},
+    "int4, groups of 32": {"bits": 4, "block": 32, "zero": "whole"},
+    "int4, groups of 128": {"bits": 4, "block": 128},
+    "int4, groups of 32, exact zeros": {"bits": 4, "block": 32, "zero": "exact"},
+    MIXED: {"bits": 4, "block": 32, "zero": "exact"},
 }
 
 Session = Any  # onnxruntime is not typed
@@ -102,8 +106,9 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
         files = {"float32": Path(work) / "float32.onnx"}
         files["float32"].write_bytes(content)
         for name, options in BITS.items():
+            others = {_last_product(content): 8} if name == MIXED else {}
             try:
-                made = quantise_weights(content, **options)
+                made = quantise_weights(content, others=others, **options)
             except Exception as error:  # what cannot be written in so many bits is told
                 failed[name] = " ".join(str(error).split())[:300]
                 continue
@@ -127,7 +132,8 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
         "texts": f"{len(texts)} movies' titles and plots, drawn with seed {SEED}, {LENGTH} tokens of each at most",
         "time": f"median of one token behind {PAST} others, onnxruntime, one thread, in turns",
         "export": f"logits differ from torch's by {apart:.1e} at most",
-        "bits": "MatMulNBits with int8 activations, the output layer too; the embedding table has 8 bits",
+        "bits": "MatMulNBits with int8 activations, the output layer too; the embedding table has 8 bits; exact zeros: "
+        "see twofold.compress.quantise.weights.with_offsets",
         "not made": failed,
     }
 
@@ -158,6 +164,12 @@ def export_decoder(model: Any, empty: npt.NDArray[np.float32]) -> bytes:
             dynamo=False,
         )
         return (Path(folder) / "model.onnx").read_bytes()
+
+
+def _last_product(content: bytes) -> str:
+    """Return the name of the output layer."""
+    nodes = onnx.load_model_from_string(content).graph.node
+    return str([node.name for node in nodes if node.op_type == "MatMul"][-1])
 
 
 def _texts(data: Path) -> list[str]:
