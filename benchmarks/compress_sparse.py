@@ -16,7 +16,17 @@ import torch
 from torch import nn
 
 from benchmarks.compress import scifact_data
-from twofold.compress.distil import Distil, DistilTask, Lesson, Reader, Texts, TextVectors, distil, outputs_of
+from twofold.compress.distil import (
+    Distil,
+    DistilTask,
+    Lesson,
+    Reader,
+    Texts,
+    TextVectors,
+    distil,
+    outputs_of,
+    without_dropout,
+)
 from twofold.compress.distil.teacher import open_graph
 from twofold.compress.measure import Rounds, in_turns
 from twofold.compress.prune import Cubic, gradual, magnitude, save_sparse, sparsify, sparsify_below, wanda, zero_share
@@ -34,7 +44,7 @@ __all__ = ["sparse"]
 SPARSITY, SEED = 0.5, 0
 ABSTRACTS = 1_000
 """That the claims search among, those that answer them included."""
-STEPS, BATCH, LESSONS, LESSON_TOKENS, PRUNINGS = 60, 32, 2_000, 32, 8
+STEPS, BATCH, LESSONS, LESSON_TOKENS, PRUNINGS = 400, 32, 4_000, 48, 8
 PROBES = 64
 """Texts by whose activations Wanda scores."""
 
@@ -121,11 +131,12 @@ class _Trial:
         def around(task: DistilTask) -> Any:
             return gradual(task, schedule, scope=scope, scores=scores)
 
+        without_dropout(model)
         student = TextVectors(model)
         options = Distil(
             batch_size=BATCH,
             held_out=64,
-            training=Training(steps=self.steps, lr=1e-4, evaluate_every=self.steps, precision="float32"),
+            training=Training(steps=self.steps, lr=1e-4, evaluate_every=self.steps),
         )
         lesson = Lesson(examples=self.texts, vectors=self.vectors)
         found = distil(student, lesson, options, seed=SEED, around=around)

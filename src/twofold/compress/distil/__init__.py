@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from twofold.compress.distil.margins import margin_task
     from twofold.compress.distil.narrow import narrower, strongest
     from twofold.compress.distil.static import StaticStudent, fit_table, static_student
-    from twofold.compress.distil.students import TextVectors, fewer_layers, spread
+    from twofold.compress.distil.students import TextVectors, fewer_layers, spread, without_dropout
     from twofold.compress.distil.task import DistilTask, outputs
 
 __all__ = [
@@ -79,6 +79,7 @@ __all__ = [
     "texts_of",
     "top_items",
     "vector_task",
+    "without_dropout",
 ]
 
 MODULES = {
@@ -88,7 +89,7 @@ MODULES = {
     "margins": ("margin_task",),
     "narrow": ("narrower", "strongest"),
     "static": ("StaticStudent", "fit_table", "static_student"),
-    "students": ("TextVectors", "fewer_layers", "spread"),
+    "students": ("TextVectors", "fewer_layers", "spread", "without_dropout"),
     "task": ("DistilTask", "outputs"),
 }
 

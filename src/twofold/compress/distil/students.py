@@ -11,7 +11,7 @@ from twofold.compress.prune.families import find_body
 from twofold.compress.prune.structure import drop_layers
 from twofold.core.errors import ConfigError
 
-__all__ = ["TextVectors", "fewer_layers", "spread"]
+__all__ = ["TextVectors", "fewer_layers", "spread", "without_dropout"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -32,6 +32,13 @@ class TextVectors(nn.Module):
         features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
         vectors: Tensor = features["sentence_embedding"]
         return vectors
+
+
+def without_dropout(module: nn.Module) -> None:
+    """Have a module learn without dropout: where there is time for few steps, it slows them and keeps nothing apart."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
 
 
 def spread(layers: int, count: int) -> list[int]:

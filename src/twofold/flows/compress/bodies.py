@@ -32,7 +32,7 @@ from twofold.compress.distil import (
     static_student,
 )
 from twofold.compress.distil.examples import Index
-from twofold.compress.distil.students import TextVectors
+from twofold.compress.distil.students import TextVectors, without_dropout
 from twofold.compress.prune import (
     choose_layers,
     drop_heads,
@@ -120,7 +120,8 @@ def _student(subject: "TextSubject", name: str, change: Change) -> Body:
         change(model, feeds)
         texts, vectors, spent = _lesson(subject, making)
         student, options = TextVectors(model), Distil(training=_training(max(making.seconds - spent, 10) / 60))
-        _still(model)
+        without_dropout(model)
+        _table(model).requires_grad = False
         closing, learned = _closed(model), put_aside(len(vectors), options.held_out, making.seed)[1]
         shown = np.random.default_rng(making.seed).permutation(learned)[:ALIGNED]
         _align(student, closing, texts, vectors, shown)
@@ -140,13 +141,11 @@ def _student(subject: "TextSubject", name: str, change: Change) -> Body:
     return Body(name=name, make=make, steps=(name, "aligned", "healed", "unused tokens dropped"), trained=True)
 
 
-def _still(model: "SentenceTransformer") -> None:
-    """Have a student learn without dropout, which slows the few steps that there is time for, and keep its tokens."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+def _table(model: "SentenceTransformer") -> torch.Tensor:
+    """Return the token table, which a student keeps: it is most of the numbers, and knows most of what it can."""
     transformer: Any = model[0]
-    transformer.auto_model.get_input_embeddings().weight.requires_grad_(requires_grad=False)
+    table: torch.Tensor = transformer.auto_model.get_input_embeddings().weight
+    return table
 
 
 def _closed(model: "SentenceTransformer") -> "Dense":
