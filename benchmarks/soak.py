@@ -1,4 +1,7 @@
-"""A server that is asked, told and changed for long: whether its memory stays as it was."""
+"""A server that is asked, told and changed for long: whether its memory stays as it was.
+
+`TWOFOLD_SOAK_SECONDS` says how long, `TWOFOLD_SOAK_PAUSE` how many seconds lie between two rounds of a connection.
+"""
 
 import itertools
 import os
@@ -18,6 +21,7 @@ from twofold.data import read_data
 __all__ = ["run"]
 
 SECONDS = float(os.environ.get("TWOFOLD_SOAK_SECONDS", "3600"))
+PAUSE = float(os.environ.get("TWOFOLD_SOAK_PAUSE", "0"))
 WARM = 0.2
 """The part of the time after which the memory is first looked at: caches are full by then."""
 ITEMS = 200
@@ -26,7 +30,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Ask both workers without a pause, tell them of clicks, and describe items anew; look at their memory."""
+    """Ask both workers, tell them of clicks, and describe items anew; look at their memory."""
     dataset = read_data(data / "ml-latest-small")
     users, words = dataset.user_ids.ids.to_list(), dataset.items["title"].to_list()
     with tempfile.TemporaryDirectory() as folder, serving(fitted(dataset, Path(folder)), "--workers", "2") as server:
@@ -38,6 +42,7 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
                     return
                 _work(connections[place], number, users[number % len(users)], words[number % len(words)])
                 done[place] = number
+                stop.wait(PAUSE)
 
         threads = [threading.Thread(target=work, args=(place,)) for place in range(2)]
         for thread in threads:
@@ -64,6 +69,7 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     ]
     protocol = {
         "seconds": SECONDS,
+        "pause between rounds, s": PAUSE,
         "workers": 2,
         "data": "ml-latest-small, default recipe",
         "a round": "a recommendation, a search and a click; in each 50th an item of 200 is described anew",
