@@ -5,7 +5,7 @@ from twofold.core.dataset import Dataset
 from twofold.core.event import Event
 from twofold.core.history import Histories
 from twofold.core.ids import Id, IdMap
-from twofold.core.ladder import Ladder, Rung
+from twofold.core.ladder import Ladder, Rung, Setting
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.recipe import Recipe, Weights
@@ -38,6 +38,7 @@ __all__ = [
     "Retriever",
     "Rung",
     "Scores",
+    "Setting",
     "Slate",
     "SparseScores",
     "Stage",
