@@ -146,6 +146,27 @@ def test_what_is_left_out_is_told_with_its_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "rungs" / "slow-int8").exists()
 
 
+def test_a_coat_that_another_outruns_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its quality could not matter, and measuring it takes most of the time that there is."""
+    listed = [*module.coats(), Coat(name="middling int8", put=same)]
+    monkeypatch.setattr(module, "coats", lambda: listed)
+    monkeypatch.setitem(SPEEDS, "middling int8", 4.0)
+    judged = []
+
+    class Watched(Matrix):
+        def quality(self, network: Network, folder: Path, part: Part) -> npt.NDArray[np.float64]:
+            judged.append(folder.name)
+            return super().quality(network, folder, part)
+
+    found = reasons(run(tmp_path, Watched(), bodies=()))
+    assert found["middling int8"] == (
+        "its quality was not measured: int8 is faster (8.0 and 8.0 times the teacher's speed, against 4.0 and 4.0), no "
+        "larger, and keeps 100.0%"
+    )
+    assert "int8" in judged
+    assert not [name for name in judged if "middling" in name]
+
+
 def test_what_is_left_out_keeps_the_time_that_was_measured(tmp_path: Path) -> None:
     outcome = run(tmp_path, bodies=("small",))
     float32 = next(verdict.rung for verdict in outcome.verdicts if verdict.rung.name == "float32")
