@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from twofold.core import Dataset, Pipeline
 from twofold.models.recommender import like_matrix
 
-__all__ = ["prepare_recommend", "prepare_search", "recommend", "search"]
+__all__ = ["prepare_recommend", "prepare_search", "recommend", "recommend_anew", "search"]
 
 FOLDER = "TWOFOLD_PEER"
 ALS = {"factors": 64, "regularization": 0.05, "iterations": 15}
@@ -48,8 +48,8 @@ def _save_names(dataset: Dataset, folder: Path) -> None:
     (folder / "names.json").write_text(json.dumps(names | {"users": dataset.user_ids.ids.to_list()}), encoding="utf-8")
 
 
-def recommend() -> Any:
-    """Make the application that recommends."""
+def recommend(*, anew: bool = False) -> Any:
+    """Make the application that recommends, if asked with factors of the user that are made anew for each answer."""
     import orjson  # noqa: PLC0415
     from fastapi import FastAPI, Response  # noqa: PLC0415
     from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
@@ -70,11 +70,16 @@ def recommend() -> Any:
 
     async def answer(ask: Ask) -> Response:
         row = users[ask.user]
-        found, scores = model.recommend(row, likes[row], N=ask.k)
+        found, scores = model.recommend(row, likes[row], N=ask.k, recalculate_user=anew)
         return Response(orjson.dumps(_picks(names, found, scores)), media_type="application/json")
 
     app.post("/recommend")(answer)
     return app
+
+
+def recommend_anew() -> Any:
+    """Make the application that recommends by what is known of a user now."""
+    return recommend(anew=True)
 
 
 def search() -> Any:

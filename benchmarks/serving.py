@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,10 +148,12 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
         theirs.mkdir()
         progress("fitting")
         http_peers.prepare_recommend(dataset, theirs)
-        rows = compared("recommend", fitted(dataset, ours), theirs, bodies, progress)
+        peers = {"peer": "recommend", "peer, folding in": "recommend_anew"}
+        rows = compared("recommend", fitted(dataset, ours), theirs, bodies, progress, peers=peers)
     about = {
         "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons; no answer is kept",
-        "peer": f"implicit ALS {http_peers.ALS} behind FastAPI",
+        "peer": f"implicit ALS {http_peers.ALS} behind FastAPI, with the users' factors of the fit",
+        "peer, folding in": "the same, the user's factors made anew each time: so a like changes the next answer",
     }
     return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
 
@@ -179,23 +181,25 @@ def compared(
     progress: Callable[[str], None],
     *,
     ours: Mapping[str, Sequence[str | Path]] = MappingProxyType({"twofold": ()}),
+    peers: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Measure ours and theirs in turn; all answer POST of what is compared.
 
     Args:
-        what: the path, and the peer's name.
+        what: the path.
         artifact: what ours serve.
-        theirs: what the peer serves.
+        theirs: what the peers serve.
         bodies: the questions, in turn.
         progress: told of each round.
         ours: options of `twofold serve` for each server of ours.
+        peers: what of `http_peers` answers, for each server of theirs; by default what has the path's name.
 
     Raises:
         DataError: `wrk` is not installed.
     """
     if shutil.which("wrk") is None:
         raise DataError("wrk is not installed; on Debian: apt-get install wrk.")
-    command = [sys.executable, "-m", "benchmarks.http_peers", what, str(theirs)]
+    peers = peers or {"peer": what}
     with ExitStack() as stack:
         servers = {
             name: serving(
@@ -203,7 +207,9 @@ def compared(
             )
             for name, options in ours.items()
         }
-        servers["peer"] = serving(theirs / "none", command=command)
+        for name, peer in peers.items():
+            command = [sys.executable, "-m", "benchmarks.http_peers", peer, str(theirs)]
+            servers[name] = serving(theirs / "none", command=command, log=theirs / f"{peer}.log")
         systems = {
             f"{what}: {name}": System(stack.enter_context(server), f"/{what}", bodies)
             for name, server in servers.items()
@@ -216,23 +222,21 @@ def compared(
                 system.steady.append(asyncio.run(at_rate(system, RATE, RATE_SECONDS, number)))
                 system.full.append(saturated(system, SATURATED_SECONDS, theirs))
                 progress(f"{system.steady[-1]} {system.full[-1]}")
-    rows = []
-    for name, system in systems.items():
-        for kind, found in ((f"{RATE:g} a second", system.steady), ("saturated", system.full)):
-            for metric, label in (
-                ("rate", "answers a second"),
-                ("p50", "p50 ms"),
-                ("p99", "p99 ms"),
-                ("cpu", "CPU ms"),
-            ):
-                values = [getattr(one, metric) for one in found]
-                row = {"system": name, "metric": f"{label}, {kind}", "value": median(values)}
-                rows.append({**row, "low": min(values), "high": max(values)})
-            failed = float(sum(one.failed for one in found))
-            rows.append({"system": name, "metric": f"refused, {kind}", "value": failed, "low": None, "high": None})
-    *mine, other = systems.items()
-    for name, system in mine:
-        ratio = [one.rate / two.rate for one, two in zip(system.full, other[1].full, strict=True)]
-        row = {"system": f"{name} / peer", "metric": "answers a second, saturated", "value": median(ratio)}
-        rows.append({**row, "low": min(ratio), "high": max(ratio)})
+    rows = [row for name, system in systems.items() for row in _rows(name, system)]
+    for name in ours:
+        for peer in peers:
+            full = [systems[f"{what}: {one}"].full for one in (name, peer)]
+            ratio = [mine.rate / other.rate for mine, other in zip(*full, strict=True)]
+            row = {"system": f"{what}: {name} / {peer}", "metric": "answers a second, saturated"}
+            rows.append({**row, "value": median(ratio), "low": min(ratio), "high": max(ratio)})
     return rows
+
+
+def _rows(name: str, system: System) -> Iterator[dict[str, Any]]:
+    for kind, found in ((f"{RATE:g} a second", system.steady), ("saturated", system.full)):
+        for metric, label in (("rate", "answers a second"), ("p50", "p50 ms"), ("p99", "p99 ms"), ("cpu", "CPU ms")):
+            values = [getattr(one, metric) for one in found]
+            row = {"system": name, "metric": f"{label}, {kind}", "value": median(values)}
+            yield {**row, "low": min(values), "high": max(values)}
+        failed = float(sum(one.failed for one in found))
+        yield {"system": name, "metric": f"refused, {kind}", "value": failed, "low": None, "high": None}
