@@ -47,7 +47,7 @@ def test_newer_likes_are_asked_by_what_was_before_them(tiny: Tiny, dataset: Data
     firsts = found.histories.items.reshape(-1, 2)
     assert (found.targets.items == firsts[:, 0] + 2).all()
     assert (firsts[:, 1] == firsts[:, 0] + 1).all()
-    with pytest.raises(DataError, match="no like behind the last event"):
+    with pytest.raises(DataError, match="no event behind the last one that the artifact was fitted on"):
         held_out(pipeline, 100, rng(), newer=dataset)
 
 

@@ -62,10 +62,17 @@ class Cost:
     networks: float
     """Milliseconds of these in networks, the mean over kinds of their medians."""
 
-    @property
-    def milliseconds(self) -> float:
-        """The mean over kinds of their medians."""
-        return fmean(timing.median for timing in self.kinds.values()) * 1000
+    def times(self, fitted: "Cost") -> dict[str, float]:
+        """Return milliseconds by kind: the pipeline's as it was fitted, times the median over turns of the ratio to it.
+
+        A machine that others use slows down by the minute, and both alike.
+        """
+        whole = fitted.kinds
+        return {kind: whole[kind].median * 1000 / timing.ratio(whole[kind]) for kind, timing in self.kinds.items()}
+
+    def milliseconds(self, fitted: "Cost") -> float:
+        """Return the mean over kinds of `times`."""
+        return fmean(self.times(fitted).values())
 
 
 class Bench:
@@ -116,7 +123,7 @@ class Bench:
         kinds: dict[str, float] = {kind: float(gains.mean() / whole[kind].mean()) for kind, gains in found.items()}
         worst = min(found, key=lambda kind: kinds[kind])
         lost = (found[worst] - whole[worst]) / whole[worst].mean()
-        low, high = bootstrap_interval(lost)
+        low, high = bootstrap_interval(lost, clusters=self.parts[part][worst].askers)
         return Worth(kinds, 1 + low, 1 + high)
 
     def _gains(self, settings: Settings, part: Part) -> dict[Kind, npt.NDArray[np.float64]]:

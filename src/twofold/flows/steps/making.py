@@ -187,18 +187,18 @@ def _tried(bench: Bench, dials: Sequence[Dial], options: Steps, progress: Progre
     """Weigh combinations until the time is up; times are told in turns with the top, so that they can be compared."""
     until = time.monotonic() + options.minutes * 60
     fitted = settings_of(dials, (0,) * len(dials))
-    whole = bench.costs({"as fitted": fitted}, options.quick)["as fitted"].milliseconds
-    count = 0
+    whole, count = 0.0, 0
 
     def weigh(place: Places) -> Weighed:
-        nonlocal count
+        nonlocal whole, count
         if progress:
             progress(f"steps: {named(dials, place)}", count, count + 1)
         count += 1
         settings = settings_of(dials, place)
         costs = bench.costs({"as fitted": fitted, "this": settings}, options.quick)
-        share = costs["this"].milliseconds / costs["as fitted"].milliseconds
-        return Weighed(bench.worth(settings, "choose").quality, whole * share)
+        now, this = costs["as fitted"].milliseconds(costs["as fitted"]), costs["this"].milliseconds(costs["as fitted"])
+        whole = whole or now
+        return Weighed(bench.worth(settings, "choose").quality, whole * this / now)
 
     return descend([len(dial.values) for dial in dials], weigh, lambda: time.monotonic() < until)
 
@@ -234,13 +234,13 @@ def _measured(step: Rung, worth: Worth, cost: Cost, fitted: Cost, ladders: Mappi
         quality_low=worth.low,
         quality_high=worth.high,
         kept=worth.quality,
-        milliseconds=cost.milliseconds,
+        milliseconds=cost.milliseconds(fitted),
         slow_milliseconds=max(timing.p99 for timing in cost.kinds.values()) * 1000,
-        speedup=fitted.milliseconds / cost.milliseconds,
+        speedup=fitted.milliseconds(fitted) / cost.milliseconds(fitted),
         bytes=sum(used),
         network_milliseconds=cost.networks,
         qualities=dict(worth.kinds),
-        times={kind: timing.median * 1000 for kind, timing in cost.kinds.items()},
+        times=cost.times(fitted),
     )
 
 
@@ -251,7 +251,8 @@ def _protocol(questions: Mapping[Any, Questions], options: Steps, threads: int) 
         **{f"questions by {kind}": found.whence for kind, found in questions.items()},
         "choices": "made on one half of the questions; what is told is of the other half",
         "intervals": "bootstrap of the paired loss, 95 %",
-        "milliseconds": "median of one query, mean over kinds; all steps in turns, the same query in the same turn",
+        "milliseconds": "of one query, mean over kinds: the artifact's own median times the median ratio to it, all "
+        "steps in turns, the same query in a turn",
         "threads of a rung": threads,
         "seed": options.seed,
         "budget, minutes": options.minutes,

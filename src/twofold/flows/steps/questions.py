@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,10 @@ import numpy.typing as npt
 from twofold.core.dataset import Dataset
 from twofold.core.errors import DataError
 from twofold.core.history import Histories
+from twofold.core.ids import Codes
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Batch, Query
+from twofold.data import Split, split
 from twofold.flows.searches import Searches, asked
 
 __all__ = ["K", "Kind", "Questions", "held_out"]
@@ -33,6 +35,8 @@ class Questions:
     """What was done before; empty rows where texts ask."""
     targets: Histories
     """The items to be found, each row at least one."""
+    askers: npt.NDArray[np.integer]
+    """Who asks each; one that asks several is no more to be relied on than one that asks once."""
     whence: str
     """Where they are from, for the protocol."""
 
@@ -46,6 +50,7 @@ class Questions:
             texts=None if self.texts is None else [self.texts[row] for row in rows],
             histories=self.histories.take(rows),
             targets=self.targets.take(rows),
+            askers=self.askers[rows],
         )
 
     def batch(self, pipeline: Pipeline) -> Batch:
@@ -108,30 +113,41 @@ def _searches(pipeline: Pipeline, newer: Dataset | None, most: int, rng: np.rand
         some = rng.permutation(named)[:most]
         targets = Histories.from_lists([[item] for item in some.tolist()])
         found = Searches(texts=[titles[item] for item in some], targets=targets)
-    return Questions(texts=found.texts, histories=Histories.empty(len(found)), targets=found.targets, whence=whence)
+    empty, askers = Histories.empty(len(found)), np.arange(len(found))
+    return Questions(texts=found.texts, histories=empty, targets=found.targets, askers=askers, whence=whence)
 
 
 def _histories(pipeline: Pipeline, newer: Dataset | None, most: int, rng: np.random.Generator) -> Questions:  # noqa: ARG001  as the other maker
     dataset = pipeline.dataset
-    if newer is None:
-        log, whence = dataset.log, "each user's newest like in the log that the pipeline was fitted on"
-        late = log.ages == 0
-    else:
-        log, whence = _recoded(newer, dataset), "likes behind the last event that the pipeline was fitted on"
-        late = log.timestamps > dataset.log.timestamps.max(initial=0)
-    before, after = log.where(~late), log.where(late)
-    wanted, had = (part.rows * len(dataset.items) + part.items for part in (after, before))
-    targets = after.where((after.values > 0) & ~np.isin(wanted, had))
+    if newer is not None:
+        return _later(dataset, newer)
+    log = dataset.log
+    before, targets = log.where(log.ages > 0), log.where((log.ages == 0) & (log.values > 0))
     rows = np.flatnonzero((targets.lengths > 0) & (before.likes().lengths > 0))
-    if newer is not None and not len(rows):
+    whence = "each user's newest like in the log that the pipeline was fitted on"
+    return Questions(histories=before.take(rows), targets=targets.take(rows), askers=rows, whence=whence)
+
+
+def _later(dataset: Dataset, newer: Dataset) -> Questions:
+    """Return the likes behind the last event of a dataset, each with all that its user did before it."""
+    last = dataset.log.timestamps.max(initial=0)
+    share = float((newer.log.timestamps > last).mean())
+    if not 0 < share < 1:
         raise DataError(
-            "the data hold no like behind the last event that the artifact was fitted on; give newer events, or none."
+            "the data hold no event behind the last one that the artifact was fitted on, or none before it; give all "
+            "events up to now, or leave --data out."
         )
-    return Questions(histories=before.take(rows), targets=targets.take(rows), whence=whence)
+    _, cases = split(newer, Split(test=share))
+    codes = dataset.item_ids.encode_series(newer.items["item"])
+    histories, targets = (_recoded(part, codes) for part in (cases.histories, cases.targets))
+    targets = targets.where(targets.timestamps > last)
+    rows = np.flatnonzero((targets.lengths > 0) & (histories.likes().lengths > 0))
+    whence = "likes behind the last event that the pipeline was fitted on"
+    return Questions(
+        histories=histories.take(rows), targets=targets.take(rows), askers=cases.users[rows], whence=whence
+    )
 
 
-def _recoded(newer: Dataset, dataset: Dataset) -> Histories:
-    """Return a log in the item codes of another dataset, without the items that this one does not know."""
-    codes: npt.NDArray[Any] = dataset.item_ids.encode_series(newer.items["item"])
-    items = codes[newer.log.items]
-    return replace(newer.log, items=items.astype(np.int32)).where(items >= 0)
+def _recoded(log: Histories, codes: Codes) -> Histories:
+    """Return histories in the item codes of another dataset, without the items that this one does not know."""
+    return replace(log, items=codes[log.items]).where(codes[log.items] >= 0)
