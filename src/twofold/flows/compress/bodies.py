@@ -43,6 +43,7 @@ from twofold.compress.prune import (
     weakest,
 )
 from twofold.compress.prune.families import find_body
+from twofold.compress.prune.vocabulary import used_tokens
 from twofold.compress.runtime import Feed
 from twofold.core.errors import ConfigError, DataError
 from twofold.core.scores import Floats
@@ -81,7 +82,12 @@ def text_bodies(subject: "TextSubject") -> list[Body]:
     layers = len(find_body(subject.model).stack)
     half = max(layers // 2, 1)
     wanted = [
-        Body(name="static", make=_static(subject), steps=("static student", "fitted to the teacher"), whole=True),
+        Body(
+            name="static",
+            make=_static(subject),
+            steps=("static student", "fitted to the teacher", "unused tokens dropped"),
+            whole=True,
+        ),
         Body(name="tokens", make=_untrained(subject), steps=("unused tokens dropped",)),
     ]
     wanted += [
@@ -184,8 +190,18 @@ def _static(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
         fit_table(student, texts.take(learned), np.asarray(vectors[learned]), options)
         found = outputs(student, texts, held)
         check_collapse(found, said)
-        save_static(student.spread(), reader, making.folder)
-        return [f"fitted to {len(learned):,} texts{_shared(before, neighbour_overlap(found, said))}."]
+        table, notes = (
+            student.spread(),
+            [f"fitted to {len(learned):,} texts{_shared(before, neighbour_overlap(found, said))}."],
+        )
+        try:
+            smaller, kept = used_tokens(reader.spelled(), subject.data.texts, also=reader.specials.tolist())
+            table, reader = table[kept], Reader(smaller)
+            notes.append(_kept(len(student.table), len(kept)))
+        except (ConfigError, DataError) as error:
+            notes.append(f"its tokens were kept: {error}")
+        save_static(table, reader, making.folder)
+        return notes
 
     return make
 
@@ -264,7 +280,11 @@ def _drop_tokens(subject: "TextSubject", model: "SentenceTransformer") -> list[s
     transformer: Any = model[0]
     transformer.processor = smaller  # which is what `model.tokenizer` gives
     _settle(model)
-    return [f"of {before:,} tokens, {len(model.tokenizer):,} were kept: those of the catalogue, and single letters."]
+    return [_kept(before, len(model.tokenizer))]
+
+
+def _kept(before: int, kept: int) -> str:
+    return f"of {before:,} tokens, {kept:,} were kept: those of the catalogue, and single letters."
 
 
 def _settle(model: "SentenceTransformer") -> None:

@@ -59,16 +59,18 @@ def coats() -> list[Coat]:
     found = [
         Coat(name="float32", put=_float32, quantised=False),
         Coat(name="int8", put=_by(Options(mode="static", granularity="best"))),
+    ]
+    if BFLOAT16 in runtimes():
+        found.append(Coat(name="bfloat16", put=_bfloat16))
+    if find_spec("nncf") is not None and "openvino" in runtimes():
+        found.append(Coat(name="int8 openvino", put=_openvino))
+    return [
+        *found,
+        Coat(name="adaptive", put=_adaptive),
+        Coat(name="int8 smooth", put=_by(Options(mode="static", granularity="channel", smooth=0.5))),
         Coat(name="int8 dynamic", put=_by(Options(mode="dynamic", granularity="best"))),
         Coat(name="int8 group", put=_by(Options(granularity="group"))),
-        Coat(name="int8 smooth", put=_by(Options(mode="static", granularity="channel", smooth=0.5))),
     ]
-    found.insert(2, Coat(name="adaptive", put=_adaptive))
-    if find_spec("nncf") is not None and "openvino" in runtimes():
-        found.insert(2, Coat(name="int8 openvino", put=_openvino))
-    if BFLOAT16 in runtimes():
-        found.insert(2, Coat(name="bfloat16", put=_bfloat16))
-    return found
 
 
 def _float32(graphs: Graphs, _: Sequence[Feed]) -> list[Coated]:

@@ -32,7 +32,7 @@ __all__ = ["compress"]
 
 RESERVE = 0.15
 """Share of the budget that is kept for measuring the rungs of the ladder together at the end."""
-OWN = 0.4
+OWN = 0.3
 """Share of the budget after which no more coats are put on the teacher's own body, so that others get their turn."""
 TURN = 0.35
 """Share of what is left that a trained body gets at least; where several take turns, the first learn for longer, since
