@@ -170,8 +170,8 @@ def _chosen(
 def _weighed(ranker: CrossEncoder, before: Pipeline, aside: Judgements) -> tuple[float, float]:
     """Return the weight of a cross-encoder that is best for the claims put aside, and how good it is."""
     batch = Batch.of_texts([aside.queries[name] for name in aside.qrels])
+    ranker.weight, ranker.depth = 1.0, ranker.config.depth
     found = before.rank(batch, ranker.depth)
-    ranker.weight = 1.0
     read = ranker.rank(batch, "text", found)
     # The same items in another order.
     own, there, here = np.empty_like(found.scores), read.items.argsort(axis=1), found.items.argsort(axis=1)

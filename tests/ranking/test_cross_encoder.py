@@ -52,7 +52,7 @@ def test_the_weight_is_chosen_on_held_out_searches(model_folder: Path, dataset: 
     # Every search that is held out has the answer that the first ranking puts on top: nothing can be better.
     queries = pl.DataFrame({"text": ["a", "b", "red", "blue"], "item": ["r"] * 4})
     stage = fitted(model_folder, dataset.with_queries(queries), held_out=0.5, epochs=1)
-    assert (stage.weight, stage.quality) == (0.0, 1.0)
+    assert (stage.weight, stage.quality, stage.depth) == (0.0, 1.0, 0)
     found = candidates([[2, 1, -1]])
     ranked = stage.rank(Batch.of_texts(["a"]), "text", found)
     np.testing.assert_array_equal(ranked.items, found.items)

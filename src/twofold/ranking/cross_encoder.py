@@ -149,6 +149,7 @@ class CrossEncoder(Ranker):
         self.runner = self._scorer
         self._items = dataset.items
         self.weight, self.quality = self._weigh(held_out, texts)
+        self.depth = config.depth if self.weight else 0
         return self
 
     def _start(self) -> Path:
@@ -241,6 +242,7 @@ class CrossEncoder(Ranker):
         config = self.config
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         self.weight, self.quality = about["weight"], about["quality"]
+        self.depth = config.depth if self.weight else 0
         self._scorer = PairScorer.load(
             folder, max_tokens=config.max_tokens, threads=config.threads, batch_size=config.together
         )

@@ -41,7 +41,7 @@ def dials_of(pipeline: Pipeline, ladders: Mapping[str, Ladder]) -> list[Dial]:
     for name, stage in pipeline.stages.items():
         if name in ladders and isinstance(stage, Scaled):
             dials.append(Dial(stage=name, values=(OWN, *(rung.name for rung in ladders[name].rungs))))
-        if isinstance(stage, Ranker):
+        if isinstance(stage, Ranker) and stage.depth:
             dials.append(Dial(stage=name, values=(*_halved(stage.depth, FEWEST_READ), 0)))
         if isinstance(stage, Fuser):
             dials.append(Dial(stage=name, values=tuple(_halved(stage.depth, K))))
