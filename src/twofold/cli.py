@@ -21,6 +21,7 @@ from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.recipe import Recipe
 from twofold.core.slate import Slate
+from twofold.core.threads import available_threads
 
 __all__ = ["main"]
 
@@ -319,6 +320,12 @@ def serve(
     ),
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    max_workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes at most, where load asks for more than --workers; 0 for as many as there are cores."
+        ),
+    ] = None,
     events: Annotated[Path | None, typer.Option(help="The event store; by default events.db beside ARTIFACT.")] = None,
     keys: Annotated[Path | None, typer.Option(help="The file of API keys; see `twofold keys`.")] = None,
     origin: Annotated[
@@ -341,12 +348,14 @@ def serve(
         from twofold.serve.running import run_server  # noqa: PLC0415
         from twofold.serve.settings import Settings  # noqa: PLC0415
 
+    cores = max(available_threads(), workers)
     settings = Settings(
         artifact=artifact,
         events=events or artifact.parent / "events.db",
         host=host,
         port=port,
         workers=workers,
+        most_workers=workers if max_workers is None else max_workers or cores,
         keys=keys,
         origins=tuple(origin or ()),
         ladder=ladder,

@@ -23,6 +23,7 @@ from tests.serve.conftest import serving, until
 
 from twofold.core import Artifact, Event, Pipeline
 from twofold.core.errors import ConfigError
+from twofold.core.threads import available_threads
 from twofold.events import SqlStore
 from twofold.serve import running
 from twofold.serve.client import ApiError, Client
@@ -295,3 +296,43 @@ def test_a_port_in_use_is_told_in_a_sentence(settings: Settings) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match="give another --port"):
             running.run_server(replace(settings, port=port), print)
+
+
+@pytest.mark.skipif(available_threads() < 2, reason="on one core, one more worker is of no use")
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="what workers want is read from there")
+def test_under_load_one_more_worker_answers(artifact: Path, tmp_path: Path) -> None:
+    """`Scaling` has tests of its own; here a worker really comes."""
+    body = b'{"k": 50}'
+    head = (
+        f"POST /trending HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    stop, events = threading.Event(), tmp_path / "events.db"
+
+    def ask(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as asking:
+            answers = asking.makefile("rb")
+            while not stop.is_set():
+                asking.sendall(head.encode() + body)
+                length = next(int(line.split()[1]) for line in answers if line.lower().startswith(b"content-length"))
+                while answers.readline().strip():
+                    pass
+                answers.read(length)
+
+    with started(artifact, "--workers", "1", "--max-workers", "2", "--events", events) as url, Client(url) as client:
+        first = client.health().process
+        port = int(url.rpartition(":")[2])
+        threads = [threading.Thread(target=ask, args=(port,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert until(lambda: health_elsewhere(url, first), 9_000)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def health_elsewhere(url: str, first: int) -> bool:
+    """Ask over a connection of its own, which any worker may take."""
+    with Client(url) as client:
+        return client.health().process != first

@@ -44,12 +44,12 @@ class Keyring:
 
     Args:
         keys: all keys.
-        share: the part of each key's rate that is this process's.
+        share: the part of each key's rate that is this process's; it may be set anew.
         clock: seconds that only rise.
     """
 
     def __init__(self, keys: Sequence[Key], *, share: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share, self._clock = share, clock
+        self.share, self._clock = share, clock
         self._buckets: dict[str, tuple[float, float]] = {}
         self.take(keys)
 
@@ -69,7 +69,7 @@ class Keyring:
 
     def wait(self, key: Key) -> float:
         """Count a request, and return how many seconds too early it is; 0 where it may go on."""
-        rate = key.rate * self._share
+        rate = key.rate * self.share
         now = self._clock()
         left, since = self._buckets.get(key.name, (self._most(key), now))
         left = min(left + (now - since) * rate, self._most(key))
@@ -81,7 +81,7 @@ class Keyring:
 
     def _most(self, key: Key) -> float:
         """Return what a bucket holds: two seconds' worth, and one request at least."""
-        return max(2 * key.rate * self._share, 1.0)
+        return max(2 * key.rate * self.share, 1.0)
 
 
 def read_keys(path: Path) -> list[Key]:

@@ -1,14 +1,33 @@
 """What Prometheus is told: requests, events, and how far answers are behind."""
 
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "tell_count", "told_count"]
 
 MANY = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which the workers of one server add up; set by `run_server` where there are several."""
+COUNT = "workers"
+"""The file in that folder that says how many workers answer."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def tell_count(workers: int) -> None:
+    """Say to all workers how many they are."""
+    place = Path(os.environ[MANY]) / COUNT
+    place.with_suffix(".new").write_text(str(workers), encoding="ascii")
+    place.with_suffix(".new").replace(place)
+
+
+def told_count() -> int:
+    """Return how many workers answer, this one included."""
+    folder = os.environ.get(MANY)
+    try:
+        return int((Path(folder) / COUNT).read_text(encoding="ascii")) if folder else 1
+    except (OSError, ValueError):
+        return 1
 
 
 class Metrics:

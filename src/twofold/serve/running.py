@@ -1,9 +1,11 @@
 """`run_server`: binds the port, and runs the workers until a signal ends them."""
 
 import asyncio
+import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,14 +14,18 @@ import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from twofold.core.errors import ConfigError
 from twofold.serve.app import create_app
-from twofold.serve.metrics import MANY
+from twofold.serve.metrics import MANY, tell_count
+from twofold.serve.scaling import Scaling, wanted_seconds
 from twofold.serve.server import check
 from twofold.serve.settings import Settings
 
 __all__ = ["Guarded", "run_server"]
+
+log = logging.getLogger("twofold.serve")
 
 HEAD_SECONDS = 10.0
 """How long the head of a request may take to arrive; a connection that says nothing is cut after it."""
@@ -63,16 +69,28 @@ def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=HUNG_SECONDS,
     )
-    if settings.workers == 1:
+    if settings.most_workers == 1:
         uvicorn.Server(config).run(sockets=[bound])
         return
     with tempfile.TemporaryDirectory(prefix="twofold-metrics-") as folder:
         os.environ[MANY] = folder
-        Supervisor(config, [bound]).run()
+        tell_count(settings.workers)
+        Supervisor(config, [bound], Scaling(settings.workers, settings.most_workers)).run()
 
 
 class Supervisor(Multiprocess):
-    """Replaces workers that died or hang."""
+    """Replaces workers that died or hang, begins further ones under load, and ends them when it is calm.
+
+    Args:
+        config: of each worker.
+        sockets: what they listen on.
+        scaling: says how many there are.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], scaling: Scaling) -> None:
+        super().__init__(config, sockets)
+        self._scaling, self._ending = scaling, list[Process]()
+        self._looked, self._spent = time.monotonic(), dict[int, float]()
 
     def keep_subprocess_alive(self) -> None:
         """Look at each worker; one that dies while it is asked is known at once by the end of its pipe."""
@@ -82,6 +100,35 @@ class Supervisor(Multiprocess):
         super().keep_subprocess_alive()
         for dead in before - {process.pid for process in self.processes}:
             mark_process_dead(dead)  # type: ignore[no-untyped-call]  # else what waited in it would wait for ever
+        if not self.should_exit.is_set():
+            self._scale()
+
+    def join_all(self) -> None:
+        """Wait for all workers, those that were told to end before, too."""
+        self.processes += self._ending
+        super().join_all()
+
+    def _scale(self) -> None:
+        """Begin a worker, or end the newest, which answers first what it has been asked."""
+        for process in [process for process in self._ending if not process.process.is_alive()]:
+            process.join()
+            mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+            self._ending.remove(process)
+        now, spent = time.monotonic(), {process.pid: wanted_seconds(process.pid or 0) for process in self.processes}
+        busy = sum(used - self._spent[worker] for worker, used in spent.items() if worker in self._spent)
+        change = self._scaling.change(len(self.processes), busy / max(now - self._looked, 1e-3), now)
+        self._looked, self._spent = now, {worker: used for worker, used in spent.items() if worker is not None}
+        if change > 0:
+            process = Process(self.config, self.sockets)
+            process.start()
+            self.processes.append(process)
+        elif change < 0:
+            process = self.processes.pop()
+            process.terminate()
+            self._ending.append(process)
+        if change:
+            tell_count(len(self.processes))
+            log.info("%d workers answer from now on", len(self.processes))
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -28,7 +28,7 @@ from twofold.serve.experiments import RESERVED, Assigned, Experiments, unit_of
 from twofold.serve.gathering import Gatherer, plain
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
-from twofold.serve.metrics import Metrics
+from twofold.serve.metrics import Metrics, told_count
 from twofold.serve.rungs import VectorCache, cache_searches, ladder_of, open_ladder
 from twofold.serve.settings import Settings
 from twofold.serve.slates import SlateLog
@@ -64,7 +64,7 @@ class Server:
         self.keyring: Keyring | None = None
         if settings.keys is not None:
             self._known_keys = _sign(settings.keys)
-            self.keyring = Keyring(read_keys(settings.keys), share=1 / settings.workers)
+            self.keyring = Keyring(read_keys(settings.keys), share=1 / told_count())
         self.store = SqlStore(settings.events) if store is None else store
         self.trouble: str | None = None
         self._vectors = VectorCache(settings.cached_vectors)
@@ -289,9 +289,10 @@ class Server:
         log.info("artifact %s answers from now on", answering.live.name)
 
     def _reread_keys(self) -> None:
-        """Take in the file of keys where it has changed; if it cannot be read the known keys go on."""
+        """Take in this worker's share, and the file of keys where it changed; if it cannot be read the old go on."""
         if self.keyring is None or self.settings.keys is None:
             return
+        self.keyring.share = 1 / told_count()
         if (sign := _sign(self.settings.keys)) == self._known_keys:
             return
         self._known_keys, self.trouble = sign, None
@@ -326,7 +327,7 @@ class Server:
         place = named or ladder_of(folder)
         if named or (place / LADDER).is_file():
             # One is left to requests that come meanwhile: threads of one call wait for the slowest of them.
-            threads = max(1, available_threads() // self.settings.workers - 1)
+            threads = max(1, available_threads() // self.settings.most_workers - 1)
             try:
                 steps, rungs = open_ladder(live.pipeline, sha256, place, threads=threads)
             except TwofoldError as error:

@@ -25,6 +25,9 @@ class Settings:
     port: int = 8000
     """0 takes a free one."""
     workers: int = 1
+    """Processes that answer, at least."""
+    most_workers: int = 1
+    """And at most, as load asks for."""
     keys: Path | None = None
     """The file of API keys; without one, anybody on this machine may do anything, and nobody else can connect."""
     origins: tuple[str, ...] = ()
@@ -55,8 +58,10 @@ class Settings:
     """How often the event store is asked whether other workers wrote something."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.port <= 65_535 and 1 <= self.workers <= 256):
-            raise ConfigError("the port must be 0 to 65535 and the workers 1 to 256; mend that.")
+        if not (0 <= self.port <= 65_535 and 1 <= self.workers <= self.most_workers <= 256):
+            raise ConfigError(
+                "the port must be 0 to 65535, and the workers 1 to 256 and no more than at most; mend that."
+            )
         if min(self.largest_body, self.together, self.waiting) < 1 or min(self.body_seconds, self.follow_seconds) <= 0:
             raise ConfigError("bounds of a server must be above 0; raise them.")
         if min(self.interactive_ms, self.standard_ms, self.batch_ms) <= 0 or self.cached_vectors < 1:
