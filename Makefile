@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml constraints.txt weights.txt
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	$(PIP) --editable '.[dev,frames,train,serve]'
+	$(PIP) --editable '.[dev,frames,train,serve,compress]'
 	touch $@
 
 install: $(VENV)/ready-dev
