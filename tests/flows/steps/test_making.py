@@ -25,7 +25,7 @@ from twofold.flows.steps.bench import Bench
 from twofold.flows.steps.making import _kept
 
 BRIEF = Rounds(seconds=0.01, least=2, most=3, warm=1)
-OPTIONS = Steps(floor=0.3, minutes=1.0, questions=60, quick=BRIEF, thorough=BRIEF)
+OPTIONS = Steps(floor=0.3, minutes=10.0, questions=60, quick=BRIEF, thorough=BRIEF)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,10 @@ def test_steps_are_measured_together_and_keep_the_floor(tiny: Tiny, made: Ladder
     assert qualities == sorted(qualities, reverse=True)
     assert len(made.protocol["tried"]) >= 12
     assert made.protocol["tried"]["as fitted"][0] == 1.0
+    assert made.protocol["ended"] == "all that was worth trying was tried"
+    brief = make_steps(tiny.artifact, {}, replace(OPTIONS, minutes=1e-6))
+    assert list(brief.protocol["tried"]) == [step.name for step in brief.rungs] == ["as fitted"]
+    assert "a larger budget tries more" in brief.protocol["ended"]
 
 
 def test_the_quality_of_a_step_is_that_of_the_slates_at_its_settings(tiny: Tiny, made: Ladder) -> None:

@@ -59,8 +59,8 @@ class Cost:
     """How long single queries take."""
 
     kinds: Mapping[Kind, Timing]
-    networks: float
-    """Milliseconds of these in networks, the mean over kinds of their medians."""
+    networks: Mapping[Kind, float]
+    """Which share of it networks take."""
 
     def times(self, fitted: "Cost") -> dict[str, float]:
         """Return milliseconds by kind: the pipeline's as it was fitted, times the median over turns of the ratio to it.
@@ -73,6 +73,11 @@ class Cost:
     def milliseconds(self, fitted: "Cost") -> float:
         """Return the mean over kinds of `times`."""
         return fmean(self.times(fitted).values())
+
+    def in_networks(self, fitted: "Cost") -> float:
+        """Return how much of these milliseconds networks take."""
+        times = self.times(fitted)
+        return fmean(share * times[kind] for kind, share in self.networks.items())
 
 
 class Bench:
@@ -149,15 +154,16 @@ class Bench:
     def costs(self, steps: Mapping[str, Settings], rounds: Rounds) -> dict[str, Cost]:
         """Time single queries at several settings in turns, each kind by itself, the same query in the same turn."""
         timings: dict[str, dict[Kind, Timing]] = {name: {} for name in steps}
-        networks: dict[str, list[float]] = {name: [] for name in steps}
+        networks: dict[str, dict[Kind, float]] = {name: {} for name in steps}
         for kind, questions in self.parts["report"].items():
             queries = [questions.query(row, self.pipeline) for row in range(min(TIMED, len(questions)))]
             spent: dict[str, list[float]] = {name: [] for name in steps}
             calls = {name: self._call(settings, queries, spent[name]) for name, settings in steps.items()}
             for name, timing in in_turns(calls, rounds).items():
                 timings[name][kind] = timing
-                networks[name].append(median(spent[name][rounds.warm :]) * 1000)
-        return {name: Cost(timings[name], fmean(networks[name])) for name in steps}
+                turns = zip(spent[name][rounds.warm :], timing.seconds, strict=True)
+                networks[name][kind] = median(own / whole for own, whole in turns)
+        return {name: Cost(timings[name], networks[name]) for name in steps}
 
     def _call(self, settings: Settings, queries: Sequence[Query], spent: list[float]) -> Callable[[], None]:
         turns = cycle(queries)

@@ -31,6 +31,7 @@ __all__ = ["Steps", "make_steps", "stage_ladders", "write_steps"]
 
 WORTH_IT = 0.9
 """A step takes at most such a share of the time of the one above it."""
+TIME_UP = "the time was up before all was tried; a larger budget tries more"
 QUICK, THOROUGH = Rounds(seconds=0.4, least=7, most=60), Rounds(seconds=20.0, least=21, most=200)
 
 
@@ -94,7 +95,9 @@ def make_steps(
     questions = held_out(pipeline, options.questions, np.random.default_rng(options.seed), newer=newer)
     fitted = settings_of(dials, top)
     bench = Bench(pipeline, list(rungs.values()), questions, fitted, seconds=60 * options.minutes)
-    tried = _tried(bench, dials, options, progress)
+    until = time.monotonic() + 60 * options.minutes
+    tried = _tried(bench, dials, options, until, progress)
+    in_time = time.monotonic() < until
     best = _kept([_rung(named(dials, place), settings_of(dials, place), one) for place, one in tried.items()], options)
     again = {rung.name: rung for rung in (draft.rungs[0], *best)}
     if progress:
@@ -111,6 +114,7 @@ def make_steps(
         protocol={
             **_protocol(questions, options, threads),
             "asked": {part: {kind: len(some) for kind, some in half.items()} for part, half in bench.parts.items()},
+            "ended": "all that was worth trying was tried" if in_time else TIME_UP,
             "tried": {named(dials, place): [one.quality, one.milliseconds] for place, one in tried.items()},
         },
         artifact=opened.manifest["sha256"],
@@ -183,9 +187,10 @@ def _placed(ladder: Ladder, folder: Path) -> Ladder:
     return replace(ladder, rungs=[replace(rung, folder=str((folder / rung.folder).resolve())) for rung in ladder.rungs])
 
 
-def _tried(bench: Bench, dials: Sequence[Dial], options: Steps, progress: Progress | None) -> dict[Places, Weighed]:
+def _tried(
+    bench: Bench, dials: Sequence[Dial], options: Steps, until: float, progress: Progress | None
+) -> dict[Places, Weighed]:
     """Weigh combinations until the time is up; times are told in turns with the top, so that they can be compared."""
-    until = time.monotonic() + options.minutes * 60
     fitted = settings_of(dials, (0,) * len(dials))
     whole, count = 0.0, 0
 
@@ -238,7 +243,7 @@ def _measured(step: Rung, worth: Worth, cost: Cost, fitted: Cost, ladders: Mappi
         slow_milliseconds=max(timing.p99 for timing in cost.kinds.values()) * 1000,
         speedup=fitted.milliseconds(fitted) / cost.milliseconds(fitted),
         bytes=sum(used),
-        network_milliseconds=cost.networks,
+        network_milliseconds=cost.in_networks(fitted),
         qualities=dict(worth.kinds),
         times=cost.times(fitted),
     )
