@@ -132,7 +132,14 @@ def main(name: str, folder: str) -> None:
     print(f"http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
     app = f"benchmarks.http_peers:{name}"
     config = uvicorn.Config(
-        app, factory=True, workers=2, access_log=False, log_level="warning", ws="none", timeout_worker_healthcheck=300
+        app,
+        factory=True,
+        workers=2,
+        access_log=False,
+        log_level="warning",
+        ws="none",
+        timeout_worker_healthcheck=300,
+        timeout_keep_alive=75,
     )
     Multiprocess(config, [bound]).run()
 

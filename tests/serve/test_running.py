@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.serve.conftest import serving, until
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from twofold.core import Artifact, Event, Pipeline
 from twofold.core.errors import ConfigError
@@ -336,3 +337,10 @@ def health_elsewhere(url: str, first: int) -> bool:
     """Ask over a connection of its own, which any worker may take."""
     with Client(url) as client:
         return client.health().process != first
+
+
+def test_products_are_done_by_one_thread(settings: Settings) -> None:
+    """More of them wait for each other on the cores of other workers: a request then took three times the processor."""
+    with threadpool_limits(2, "blas"), serving(settings) as url, Client(url) as client:
+        assert len(client.trending()) == 10
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}

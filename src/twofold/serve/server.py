@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from twofold.core.artifact import Artifact
 from twofold.core.errors import ConfigError, StoreError, TwofoldError
 from twofold.core.event import Event
@@ -71,6 +73,8 @@ class Server:
         self.experiments = Experiments(stored.event for stored in self.store.of_ids(RESERVED))
         self.slates, self.tallies = SlateLog(self.store, self.metrics), Tallies(self.store)
         self._seen, self.answering = self._open(settings.artifact.resolve())
+        # Products are small, and threads that wait for the next one take the cores of other workers and of callers.
+        threadpool_limits(1, "blas")
         self.beside = Beside(settings.artifact, lambda folder: self._open(folder)[1], self.experiments, self._tell)
         self.beside.look()
         self.questions = Questions(

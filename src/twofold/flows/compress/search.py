@@ -201,7 +201,7 @@ class _Run:
                     progress=lambda what, _done, _of: self.say(f"{body.name}: {what}".replace(":", ",")),
                 )
                 notes.extend(body.make(making))
-            notes.extend(self._fused(folder))
+            notes.extend(self._fused(folder, attends=not body.whole))
 
         refused = ""
         try:
@@ -218,10 +218,10 @@ class _Run:
             self.refused[body.name] = refused
         return not refused
 
-    def _fused(self, folder: Path) -> Sequence[str]:
+    def _fused(self, folder: Path, *, attends: bool) -> Sequence[str]:
         content = (folder / GRAPH).read_bytes()
         notes: Sequence[str] = ()
-        if self.subject.heads:
+        if self.subject.heads and attends:
             try:
                 subject = self.subject
                 made = fuse(content, subject.heads, subject.width, family=subject.family)  # type: ignore[arg-type]
