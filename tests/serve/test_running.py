@@ -20,7 +20,6 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.serve.conftest import serving, until
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from twofold.core import Artifact, Event, Pipeline
 from twofold.core.errors import ConfigError
@@ -339,8 +338,20 @@ def health_elsewhere(url: str, first: int) -> bool:
         return client.health().process != first
 
 
-def test_products_are_done_by_one_thread(settings: Settings) -> None:
+def test_products_are_done_by_one_thread(artifact: Path, tmp_path: Path) -> None:
     """More of them wait for each other on the cores of other workers: a request then took three times the processor."""
-    with threadpool_limits(2, "blas"), serving(settings) as url, Client(url) as client:
-        assert len(client.trending()) == 10
-        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+    program = (
+        "import sys; from pathlib import Path; from threadpoolctl import threadpool_info\n"
+        "from twofold.serve.server import Server; from twofold.serve.settings import Settings\n"
+        "Server(Settings(artifact=Path(sys.argv[1]), events=Path(sys.argv[2])))\n"
+        "print({pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'})\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program, artifact, tmp_path / "events.db"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+    )
+    assert told.stdout.strip() == "{1}"
