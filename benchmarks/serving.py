@@ -118,7 +118,8 @@ def saturated(system: System, seconds: float, folder: Path) -> Asked:
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     assert count is not None
     assert rate is not None
-    return Asked(float(rate[1]), p50, p99, failed, 1000 * spent / max(int(count[1]), 1))
+    answered = max(int(count[1]) - failed, 1)  # a refusal is an answer to wrk alone
+    return Asked(float(rate[1]) * answered / int(count[1]), p50, p99, failed, 1000 * spent / answered)
 
 
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "m": 60_000.0}
@@ -164,7 +165,7 @@ PROTOCOL: dict[str, Any] = {
     "at a rate": f"{RATE:g} a second for {RATE_SECONDS:g} s, by chance (Poisson); from when an answer was due",
     "saturated": f"wrk, {CONNECTIONS} connections, {SATURATED_SECONDS:g} s; on the same cores",
     "rounds": f"{ROUNDS}, in turn; medians, and the extremes",
-    "CPU": "of all processes of a server, over its answers",
+    "CPU": "of all processes of a server, over its answers; refusals are none, but count in p50 and p99 at saturation",
 }
 
 
