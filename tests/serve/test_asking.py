@@ -10,7 +10,7 @@ import pytest
 
 from twofold.core import Query
 from twofold.core.rungs import Spent
-from twofold.serve.asking import Answering, Questions
+from twofold.serve.asking import AT_ONCE, PATIENCE, REFUSALS, Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.metrics import Metrics
 from twofold.serve.problems import Refusal
@@ -227,3 +227,29 @@ def test_a_full_lane_does_not_close_the_others() -> None:
         assert now.result() == "now"
 
     played(play)
+
+
+def test_refusals_that_follow_each_other_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who asks again at once when refused would leave the worker no time to answer anybody."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def play(world: World) -> None:
+        await world.learn()
+        world.gate.clear()
+        world.ask("first")
+        await asyncio.sleep(0)
+        monkeypatch.setattr("twofold.serve.asking.asyncio.sleep", sleep)
+        for _ in range(200):
+            with pytest.raises(Refusal):
+                await world.questions.do(Query(text="hurried", deadline_ms=0.001))
+        world.now += 10
+        with pytest.raises(Refusal):
+            await world.questions.do(Query(text="later", deadline_ms=0.001))
+
+    played(play)
+    assert len(waits) == 200 - AT_ONCE  # of those after a pause, none
+    assert waits[:3] == pytest.approx([1 / REFUSALS, 2 / REFUSALS, 3 / REFUSALS])
+    assert max(waits) == pytest.approx(min((200 - AT_ONCE) / REFUSALS, PATIENCE))

@@ -20,6 +20,9 @@ from twofold.serve.rungs import CachedRungs
 
 __all__ = ["Answering", "Questions"]
 
+REFUSALS, AT_ONCE, PATIENCE = 300.0, 50, 0.5
+"""Refusals a second beyond which they are held back, how many go out at once, and the most seconds one is held."""
+
 Asked = tuple[Query, "asyncio.Future[Slate]"]
 Answer = Callable[["Answering", Step, Sequence[Query]], Sequence[Slate | Exception]]
 
@@ -90,6 +93,8 @@ class Questions(Gatherer[Query, Slate]):
         self._deadlines, self._clock = deadlines, clock
         self._lanes: Lanes[Asked] = Lanes()
         self._go: Go | None = None
+        self._refusing = -math.inf
+        """When the last refusal would go out, were they sent at their rate."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -112,8 +117,19 @@ class Questions(Gatherer[Query, Slate]):
         slack, wait = self._slack(task), self.predicted(task.priority)
         # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
         if self._busy and controller.costs.known and wait > slack:
+            await self._pause(now)
             raise self._late(task.priority, wait - slack)
         return await super().do(task)
+
+    async def _pause(self, now: float) -> None:
+        """Wait where refusals follow each other too fast.
+
+        Whoever asks again at once when refused would else have a worker do nothing but refuse: reading a request and
+        refusing it takes a third of a millisecond of the interpreter, which answering then does not get.
+        """
+        self._refusing = min(max(self._refusing, now - AT_ONCE / REFUSALS) + 1 / REFUSALS, now + PATIENCE)
+        if self._refusing > now:
+            await asyncio.sleep(self._refusing - now)
 
     def _slack(self, query: Query) -> float:
         return self._deadlines[query.priority] if query.deadline_ms is None else query.deadline_ms / 1000
