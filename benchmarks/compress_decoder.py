@@ -37,6 +37,7 @@ TEXTS, SEED, LENGTH = 40, 0, 64
 PAST = 64
 """Tokens before the one whose time is taken."""
 NEVER = -1e9
+TORCH = "torch float32"
 MIXED = "int4, groups of 32, exact zeros, the output layer int8"
 BITS: Mapping[str, dict[str, Any]] = {
     "int8": {"bits": 8, "block": 32, "zero": "whole"},
@@ -115,11 +116,12 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
             files[name] = Path(work) / f"{name}.onnx"
             files[name].write_bytes(made)
         sessions = {name: _opened(file) for name, file in files.items()}
-        found = _timed(sessions, read, empty)
+        found = _timed(model, sessions, read, empty)
         for name, session in sessions.items():
             progress(f"decoder: perplexity of {name}")
             perplexity = _perplexity(session, read, empty)
             rows += _rows(name, perplexity, files[name].stat().st_size, found)
+    rows.append({"system": TORCH, "metric": "ms a token", "value": found[TORCH].median * 1000})
     base = next(row["value"] for row in rows if row["metric"] == "perplexity")
     rows += [
         {"system": row["system"], "metric": "perplexity ratio", "value": row["value"] / base}
@@ -130,7 +132,7 @@ def decoder(data: Path, _tokens: int, progress: Callable[[str], None]) -> tuple[
         "model": "SmolLM2-135M-Instruct, of a file whose weights had 4 bits already (GGUF Q4_1: groups of 32 with a "
         "smallest value of their own), which are rounded a second time here",
         "texts": f"{len(texts)} movies' titles and plots, drawn with seed {SEED}, {LENGTH} tokens of each at most",
-        "time": f"median of one token behind {PAST} others, onnxruntime, one thread, in turns",
+        "time": f"median of one token behind {PAST} others, one thread, onnxruntime in turns with torch float32",
         "export": f"logits differ from torch's by {apart:.1e} at most",
         "bits": "MatMulNBits with int8 activations, the output layer too; the embedding table has 8 bits; exact zeros: "
         "see twofold.compress.quantise.weights.with_offsets",
@@ -202,15 +204,34 @@ def _apart(model: Any, session: Session, ids: npt.NDArray[np.int64], empty: npt.
 
 
 def _timed(
-    sessions: Mapping[str, Session], read: Sequence[npt.NDArray[np.int64]], empty: npt.NDArray[np.float32]
+    model: Any, sessions: Mapping[str, Session], read: Sequence[npt.NDArray[np.int64]], empty: npt.NDArray[np.float32]
 ) -> dict[str, Timing]:
-    """Time one token behind others, in turns."""
+    """Time one token behind others, in turns, by each session and by torch, with one thread."""
     before = np.concatenate(list(read), axis=1)[:, : PAST + 1]
-    calls = {}
+    calls: dict[str, Callable[[], Any]] = {TORCH: _by_torch(model, before)}
     for name, session in sessions.items():
         _, past = _run(session, before[:, :-1], empty)
         calls[name] = partial(_run, session, before[:, -1:], past)
     return in_turns(calls, Rounds(seconds=20.0, least=15, most=100))
+
+
+def _by_torch(model: Any, before: npt.NDArray[np.int64]) -> Callable[[], Any]:
+    """Return a call that reads the last token behind the others as transformers does, with what it keeps of them."""
+    ids = torch.from_numpy(before)
+
+    def call() -> Any:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                return model(ids[:, -1:], past_key_values=cache, use_cache=True)
+        finally:
+            torch.set_num_threads(threads)
+            cache.crop(before.shape[1] - 1)
+
+    with torch.inference_mode():
+        cache = model(ids[:, :-1], use_cache=True).past_key_values
+    return call
 
 
 def _perplexity(session: Session, read: Sequence[npt.NDArray[np.int64]], empty: npt.NDArray[np.float32]) -> float:
@@ -229,6 +250,7 @@ def _rows(name: str, perplexity: float, size: int, found: Mapping[str, Timing]) 
     return [
         {"system": name, "metric": "perplexity", "value": perplexity},
         {"system": name, "metric": "ms a token", "value": found[name].median * 1000},
-        {"system": name, "metric": "speedup", "value": found[name].ratio(found["float32"])},
+        {"system": name, "metric": "speedup", "value": found[name].ratio(found[TORCH])},
+        {"system": name, "metric": "speedup over float32 in onnxruntime", "value": found[name].ratio(found["float32"])},
         {"system": name, "metric": "bytes", "value": float(size)},
     ]

@@ -74,6 +74,28 @@ def test_vectors_in_fewer_bytes_find_what_exact_search_finds() -> None:
         assert found[f"{data}: binary", "times as small"] > 31
 
 
+def test_the_ladder_of_a_text_encoder_keeps_what_it_promises() -> None:
+    found = figures("compress")
+    for data in ("scifact", "ml-latest-small"):
+        whole, layers, static = (
+            f"{data}: {name}" for name in ("tokens, int8 openvino", "3 layers, int8 openvino", "static")
+        )
+        assert found[whole, "kept"] >= 0.99
+        assert found[whole, "rate_gain"] >= 3
+        assert found[whole, "times as small"] >= 4.5
+        assert found[layers, "kept"] >= 0.92
+        assert found[layers, "rate_gain"] >= 5
+        assert found[layers, "times as small"] >= 6
+        assert found[static, "kept"] >= 0.88
+        assert found[static, "rate_gain"] >= 100
+        assert found[static, "times as small"] >= 10
+
+
+def test_memory_stays_as_it_was_for_an_hour() -> None:
+    found = figures("soak")
+    assert found["twofold serve", "growth, %"] <= 5
+
+
 def test_a_decoder_in_int8_is_twice_as_fast_and_says_the_same() -> None:
     found = figures("compress-parts")
     assert found["int8", "perplexity ratio"] <= 1.02
