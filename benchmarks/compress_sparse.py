@@ -1,10 +1,11 @@
 """Part `sparse` of `compress-parts`: half of MiniLM's weights set to zero, as it is and healed; and what that buys.
 
-`TWOFOLD_COMPRESS_STEPS` says how many steps healing takes.
+`TWOFOLD_COMPRESS_STEPS` says how many steps healing takes; with 0 there is none.
 """
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,17 @@ from twofold.compress.distil import (
 )
 from twofold.compress.distil.teacher import open_graph
 from twofold.compress.measure import Rounds, in_turns
-from twofold.compress.prune import Cubic, gradual, magnitude, save_sparse, sparsify, sparsify_below, wanda, zero_share
+from twofold.compress.prune import (
+    Cubic,
+    gradual,
+    magnitude,
+    repair,
+    save_sparse,
+    sparsify,
+    sparsify_below,
+    wanda,
+    zero_share,
+)
 from twofold.compress.prune.scores import Scores
 from twofold.compress.prune.sparse import Scope
 from twofold.compress.runtime import GRAPH, Feed, OnnxRuntime
@@ -45,6 +56,8 @@ SPARSITY, SEED = 0.5, 0
 ABSTRACTS = 1_000
 """That the claims search among, those that answer them included."""
 STEPS, BATCH, LESSONS, LESSON_TOKENS, PRUNINGS = 400, 32, 4_000, 48, 8
+REPAIRING = 512
+"""Texts by whose activations weights are repaired."""
 PROBES = 64
 """Texts by whose activations Wanda scores."""
 
@@ -63,7 +76,12 @@ def sparse(data: Path, tokens: int, progress: Callable[[str], None]) -> tuple[li
             model = trial.subject.copy()
             prune(model)
             rows += _quality(f"{name}, not healed", trial.judged(model), teacher)
-        for name, (scores, scope) in trial.schedules().items():
+            progress(f"sparse: {name}, repairing")
+            begun = time.monotonic()
+            trial.repaired(model)
+            rows.append({"system": f"{name}, repaired", "metric": "seconds", "value": time.monotonic() - begun})
+            rows += _quality(f"{name}, repaired", trial.judged(model), teacher)
+        for name, (scores, scope) in trial.schedules().items() if steps else ():
             progress(f"sparse: {name}, healing")
             model = trial.subject.copy()
             found = trial.heal(model, scores, scope)
@@ -79,6 +97,7 @@ def sparse(data: Path, tokens: int, progress: Callable[[str], None]) -> tuple[li
         "cases": f"300 test claims among {ABSTRACTS} abstracts that hold all answers; nothing is chosen on them",
         "healing": f"{steps} steps of {BATCH} texts of at most {LESSON_TOKENS} tokens, pruned little by little "
         "in the first two thirds; the last weights are taken",
+        "repairing": f"twofold.compress.prune.repair on {REPAIRING} of these texts, without labels and steps",
         "lesson": f"{LESSONS} training claims and beginnings of abstracts with the teacher's vectors, no labels",
         "timing": "onnxruntime, one thread, the same graph with and without zeros in turns",
         "test": "paired randomisation, two-sided; intervals are bootstrap, 95 %",
@@ -119,6 +138,14 @@ class _Trial:
             "magnitude": partial(sparsify, sparsity=SPARSITY, scope="layer"),
             "wanda": lambda model: sparsify(model, SPARSITY, scope="row", scores=self.scores(model)),
         }
+
+    def repaired(self, model: Any) -> None:
+        """Have what is left of a model take over what its zeros did, by least squares."""
+        masks = {name: model.get_parameter(name) != 0 for name in magnitude(model)}
+        rows = np.sort(np.random.default_rng(SEED).permutation(len(self.texts.lengths))[:REPAIRING])
+        feeds = [self.texts.feed(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+        original = self.subject.copy().eval()
+        repair(model.eval(), original, masks, (_runner(model), _runner(original)), feeds)
 
     def schedules(self) -> dict[str, tuple[Callable[[nn.Module], Scores], Scope]]:
         """Return how they become zero little by little."""
@@ -177,6 +204,11 @@ class _Trial:
                 {"system": name, "metric": f"speedup, {use}", "value": found["sparse"].ratio(found["dense"])},
             ]
         return rows
+
+
+def _runner(model: Any) -> Callable[[Feed], Any]:
+    vectors = TextVectors(model)
+    return lambda feed: vectors(**{name: torch.from_numpy(value) for name, value in feed.items()})
 
 
 def _quality(name: str, cases: Values, teacher: Values) -> list[dict[str, Any]]:

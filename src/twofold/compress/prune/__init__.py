@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from twofold.compress.prune.formula import threshold
     from twofold.compress.prune.influence import Importance, choose_layers, importance, layer_importance, weakest
     from twofold.compress.prune.reload import load_pruned
+    from twofold.compress.prune.repairing import repair
     from twofold.compress.prune.schedule import Cubic, MaskedTask, gradual, masked
     from twofold.compress.prune.scores import magnitude, taylor, wanda
     from twofold.compress.prune.sparse import ZeroShare, apply_masks, sparsify, sparsify_below, zero_share
@@ -39,6 +40,7 @@ __all__ = [
     "load_sparse",
     "magnitude",
     "masked",
+    "repair",
     "save_sparse",
     "sparsify",
     "sparsify_below",
@@ -54,6 +56,7 @@ MODULES = {
     "formula": ("threshold",),
     "influence": ("Importance", "choose_layers", "importance", "layer_importance", "weakest"),
     "reload": ("load_pruned",),
+    "repairing": ("repair",),
     "schedule": ("Cubic", "MaskedTask", "gradual", "masked"),
     "scores": ("magnitude", "taylor", "wanda"),
     "sparse": ("ZeroShare", "apply_masks", "sparsify", "sparsify_below", "zero_share"),
