@@ -227,7 +227,7 @@ def _by_torch(model: Any, before: npt.NDArray[np.int64]) -> Callable[[], Any]:
                 return model(ids[:, -1:], past_key_values=cache, use_cache=True)
         finally:
             torch.set_num_threads(threads)
-            cache.crop(before.shape[1] - 1)
+            cache.crop(-1)
 
     with torch.inference_mode():
         cache = model(ids[:, :-1], use_cache=True).past_key_values
