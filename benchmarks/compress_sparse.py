@@ -124,7 +124,7 @@ class _Trial:
     def scores(self, module: nn.Module) -> Scores:
         """Score by Wanda, whichever module around the model it is."""
         vectors = module if isinstance(module, TextVectors) else TextVectors(module)
-        return wanda(module, lambda feed: vectors(**{k: torch.from_numpy(v) for k, v in feed.items()}), self.probes())
+        return wanda(module, vectors.read, self.probes())
 
     def ways(self) -> dict[str, Callable[[nn.Module], object]]:
         """Return how weights become zero at once."""
@@ -145,7 +145,7 @@ class _Trial:
         rows = np.sort(np.random.default_rng(SEED).permutation(len(self.texts.lengths))[:REPAIRING])
         feeds = [self.texts.feed(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
         original = self.subject.copy().eval()
-        repair(model.eval(), original, masks, (_runner(model), _runner(original)), feeds)
+        repair(model.eval(), original, masks, (TextVectors(model).read, TextVectors(original).read), feeds)
 
     def schedules(self) -> dict[str, tuple[Callable[[nn.Module], Scores], Scope]]:
         """Return how they become zero little by little."""
@@ -178,7 +178,7 @@ class _Trial:
 
         def network(feed: Feed) -> Any:
             with torch.inference_mode():
-                return vectors(**{name: torch.from_numpy(value) for name, value in feed.items()}).numpy()
+                return vectors.read(feed).numpy()
 
         return np.asarray(self.subject.quality(network, self.source, "report"))
 
@@ -204,11 +204,6 @@ class _Trial:
                 {"system": name, "metric": f"speedup, {use}", "value": found["sparse"].ratio(found["dense"])},
             ]
         return rows
-
-
-def _runner(model: Any) -> Callable[[Feed], Any]:
-    vectors = TextVectors(model)
-    return lambda feed: vectors(**{name: torch.from_numpy(value) for name, value in feed.items()})
 
 
 def _quality(name: str, cases: Values, teacher: Values) -> list[dict[str, Any]]:

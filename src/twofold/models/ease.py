@@ -13,17 +13,8 @@ from twofold.core.dataset import Dataset
 from twofold.core.errors import ConfigError
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
-from twofold.core.query import Batch, Evidence
 from twofold.core.scores import Floats
-from twofold.models.recommender import (
-    FAINT,
-    Recommender,
-    counted,
-    entries,
-    like_matrix,
-    liked_recency,
-    recency_weights,
-)
+from twofold.models.recommender import ItemRecommender, counted, entries, like_matrix, recency_weights
 
 __all__ = ["EASE", "EASEConfig"]
 
@@ -49,7 +40,7 @@ class EASEConfig:
             raise ValueError("ease wants reg and memory_gb above 0 and recency above 0 and at most 1.")
 
 
-class EASE(Recommender):
+class EASE(ItemRecommender):
     """Embarrassingly shallow autoencoder: `B = argmin |X - X B|^2 + reg |B|^2` with `diag(B) = 0`.
 
     With `P = (X'X + reg I)^-1` the solution is `B_ij = -P_ij / P_jj`. Where users are fewer than
@@ -165,27 +156,14 @@ class EASE(Recommender):
         likers = np.bincount(self._fans.indices[found], np.repeat(history[kept], lengths), len(self._kernel))
         return likers.astype(np.float32)[:, None]
 
-    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
-        """Return what each event adds to the scores of items, float32 [events, items]; a dislike adds 0."""
-        events = batch.events(evidence)
-        weights = liked_recency(events, self.config.recency)
-        amounts = np.zeros((len(weights), len(items)), np.float32)
-        told = np.flatnonzero(weights > FAINT)
-        amounts[told] = self.block(events.items[told], items) * weights[told, None]
-        return amounts
-
     def block(self, rows: Codes, columns: Codes) -> Floats:
-        """Return B[rows, columns], 0 where either item was never liked."""
-        known = [codes < self.items for codes in (rows, columns)]
-        up, across = (np.where(here, codes, 0) for here, codes in zip(known, (rows, columns), strict=True))
+        """See `ItemRecommender.block`; 0 where either item was never liked."""
         if self.weights is not None:
-            up, across = self._place[up], self._place[across]
-            part = self.weights[np.ix_(up, across)]
-            known = [known[0] & (up >= 0), known[1] & (across >= 0)]
-        else:
-            part = _sums(self._fans, up, self._tastes(across)) * self._scale[across]
-            part[rows[:, None] == columns] = 0
-        return np.where(known[0][:, None] & known[1], part, np.float32(0))
+            up, across = self._place[rows], self._place[columns]
+            return np.where((up[:, None] >= 0) & (across >= 0), self.weights[np.ix_(up, across)], np.float32(0))
+        part: Floats = _sums(self._fans, rows, self._tastes(columns)) * self._scale[columns]
+        part[rows[:, None] == columns] = 0
+        return part
 
     def _tastes(self, items: Codes) -> Floats:
         """Return `K x_j` for columns x_j of X in dual form, float32 [u, items]; kept for all where that is small."""

@@ -16,7 +16,7 @@ from twofold.core.query import Batch, Evidence
 from twofold.core.scores import DenseScores, Floats
 from twofold.core.stage import Retriever
 
-__all__ = ["LinearRecommender", "Recommender", "like_matrix", "liked_recency", "recency_weights"]
+__all__ = ["ItemRecommender", "LinearRecommender", "Recommender", "like_matrix", "liked_recency", "recency_weights"]
 
 
 FAINT = 1e-3
@@ -112,12 +112,32 @@ class Recommender(Retriever):
         super().restore(folder, dataset)
 
 
-class LinearRecommender(Recommender):
+class ItemRecommender(Recommender):
     """Scores are a weighted sum of rows of an item-item matrix W [n, n]: `score_j = sum_i w_i W[i, j]`.
 
-    `w_i = recency ** age` puts more weight on what was liked last. `fit` of a subclass ends with
-    `self.weights = W`, dense or sparse. Source of the form: Ning & Karypis, SLIM, ICDM 2011.
+    `w_i = recency ** age` puts more weight on what was liked last. Source of the form: Ning & Karypis, SLIM, ICDM 2011.
     """
+
+    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
+        """Return what each event adds to the scores of items, float32 [events, items].
+
+        A dislike adds 0, and so does what is so old that it counts less than a thousandth of the newest like.
+        """
+        events = batch.events(evidence)
+        weights = liked_recency(events, self.config.recency)
+        told = np.flatnonzero((weights > FAINT) & (events.items < self.items))
+        known = np.flatnonzero(items < self.items)
+        amounts = np.zeros((len(events.items), len(items)), np.float32)
+        amounts[np.ix_(told, known)] = self.block(events.items[told], items[known]) * weights[told, None]
+        return amounts
+
+    @abstractmethod
+    def block(self, rows: Codes, columns: Codes) -> Floats:
+        """Return W[rows, columns], float32, of items that were there when it was fitted."""
+
+
+class LinearRecommender(ItemRecommender):
+    """An item recommender that has W as it is: `fit` of a subclass ends with `self.weights = W`, dense or sparse."""
 
     weights: Floats | sp.csr_matrix
 
@@ -135,21 +155,8 @@ class LinearRecommender(Recommender):
             scores[row] = np.bincount(self.weights.indices[found], amounts, self.items)
         return scores
 
-    def contributions(self, batch: Batch, evidence: Evidence, items: Codes) -> Floats:
-        """Return what each event adds to the scores of items, float32 [events, items].
-
-        A dislike adds 0, and so does what is so old that it counts less than a thousandth of the newest like.
-        """
-        events = batch.events(evidence)
-        weights = liked_recency(events, self.config.recency)
-        counted = np.flatnonzero((weights > FAINT) & (events.items < self.items))
-        known = np.flatnonzero(items < self.items)
-        amounts = np.zeros((len(events.items), len(items)), np.float32)
-        amounts[np.ix_(counted, known)] = self.block(events.items[counted], items[known]) * weights[counted, None]
-        return amounts
-
     def block(self, rows: Codes, columns: Codes) -> Floats:
-        """Return W[rows, columns]."""
+        """See `ItemRecommender.block`."""
         if isinstance(self.weights, sp.csr_matrix):
             place = np.full(self.items, -1)
             place[columns] = np.arange(len(columns))

@@ -11,6 +11,17 @@ from twofold.flows.compress.weighing import Pace
 from twofold.train.silence import silent
 
 HEADS, WIDTH = 4, 32
+CROSS_ENCODER = {
+    "kind": "cross-encoder",
+    "lexical": "lexical",
+    "epochs": 1,
+    "invented": 0,
+    "held_out": 0.0,
+    "max_tokens": 48,
+    "wrong": 1,
+    "threads": 1,
+}
+"""Options of a cross-encoder that is trained in a moment; its model is to be named."""
 QUICK = Pace(one=Rounds(seconds=0.01, least=2, most=3), many=Rounds(seconds=0.01, least=2, most=3))
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 from tests.encoders.image.conftest import catalogue, encoded, noise
-from tests.flows.compress.conftest import HEADS, QUICK, WIDTH, write_bert
+from tests.flows.compress.conftest import CROSS_ENCODER, HEADS, QUICK, WIDTH, write_bert
 
 from twofold.compress.runtime import GRAPH, Feed
 from twofold.core import Dataset, Ladder, Pipeline, Query, Recipe
@@ -45,19 +45,7 @@ def artifact(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
             "lexical": {"kind": "lexical"},
             "next": {"kind": "sequential", "width": 16, "length": 16, "training": {"epochs": 1, "threads": 1}},
         },
-        rank={
-            "close": {
-                "kind": "cross-encoder",
-                "model": str(write_bert(folder / "bert", words)),
-                "lexical": "lexical",
-                "epochs": 1,
-                "invented": 0,
-                "held_out": 0.0,
-                "max_tokens": 48,
-                "wrong": 1,
-                "threads": 1,
-            }
-        },
+        rank={"close": {**CROSS_ENCODER, "model": str(write_bert(folder / "bert", words))}},
         evidence=Weights(text={"lexical": 1.0}, history={"next": 1.0}),
     )
     pipeline = Pipeline(recipe).fit(add_searches(dataset, asked), rng=0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from tests.flows.compress.conftest import write_bert
+from tests.flows.compress.conftest import CROSS_ENCODER, write_bert
 from tests.serve.ladders import searching, words_of, write_encoder, write_ladder
 
 from twofold.compress.runtime import write_graph
@@ -41,19 +41,7 @@ def write_tiny(folder: Path, dataset: Dataset) -> Tiny:
     recipe = Recipe(
         name="tiny",
         retrieve={"lexical": {"kind": "lexical"}, "next": {"kind": "sequential", **NEXT}},
-        rank={
-            "close": {
-                "kind": "cross-encoder",
-                "model": str(bert),
-                "lexical": "lexical",
-                "epochs": 1,
-                "invented": 0,
-                "held_out": 0.0,
-                "max_tokens": 48,
-                "wrong": 1,
-                "threads": 1,
-            }
-        },
+        rank={"close": {**CROSS_ENCODER, "model": str(bert)}},
         evidence=Weights(text={"lexical": 1.0}, history={"next": 1.0}),
     )
     pipeline = searching(dataset, write_encoder(folder / "model", known, seed=3), recipe)

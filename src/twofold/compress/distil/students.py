@@ -4,8 +4,10 @@ import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from twofold.compress.distil.examples import Feed
 from twofold.compress.distil.stack import check_finite
 from twofold.compress.prune.families import find_body
 from twofold.compress.prune.structure import drop_layers
@@ -31,6 +33,11 @@ class TextVectors(nn.Module):
         """Return the texts' vectors, [b, d]."""
         features = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
         vectors: Tensor = features["sentence_embedding"]
+        return vectors
+
+    def read(self, feed: Feed) -> Tensor:
+        """Return the vectors of a feed of arrays."""
+        vectors: Tensor = self(**{name: torch.from_numpy(value) for name, value in feed.items()})
         return vectors
 
 

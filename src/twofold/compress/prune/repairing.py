@@ -10,7 +10,7 @@ import torch
 from scipy import linalg
 from torch import Tensor, nn
 
-from twofold.compress.prune.scores import Feed
+from twofold.compress.prune.scores import Feed, real_rows
 from twofold.core.errors import ConfigError, DataError
 
 __all__ = ["repair"]
@@ -102,15 +102,12 @@ def _moments(
     modules: Sequence[nn.Module], name: str, runs: Sequence[Run], feeds: Sequence[Feed]
 ) -> tuple[Matrix, Matrix]:
     """Return `Z'Z` and `Z'X` of a layer's inputs in both modules, each with a column of ones."""
-    second: Matrix | None = None
-    cross: Matrix | None = None
+    second: Matrix = np.zeros(())
+    cross: Matrix = np.zeros(())
     for feed in feeds:
         inputs = [_inputs(module.get_submodule(name), run, feed) for module, run in zip(modules, runs, strict=True)]
         ours, theirs = (np.hstack([one, np.ones((len(one), 1))]) for one in inputs)
-        second = ours.T @ ours + (0 if second is None else second)
-        cross = ours.T @ theirs + (0 if cross is None else cross)
-    assert second is not None
-    assert cross is not None
+        second, cross = second + ours.T @ ours, cross + ours.T @ theirs
     return second, cross
 
 
@@ -129,11 +126,7 @@ def _inputs(layer: nn.Module, run: Run, feed: Feed) -> Matrix:
         pass
     finally:
         handle.remove()
-    rows = found[0].double().numpy()
-    mask = feed.get("attention_mask")
-    if mask is not None and rows.shape[:2] == mask.shape:
-        return np.asarray(rows[mask.astype(bool)])
-    return np.asarray(rows.reshape(-1, rows.shape[-1]))
+    return np.asarray(real_rows(found[0], feed).double().numpy())
 
 
 def _weights(layer: nn.Linear) -> Matrix:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from twofold.core.errors import ConfigError, DataError
 from twofold.train.loop import Task
 
-__all__ = ["Feed", "Scores", "magnitude", "prunable", "taylor", "wanda"]
+__all__ = ["Feed", "Scores", "magnitude", "prunable", "real_rows", "taylor", "wanda"]
 
 B = TypeVar("B")
 Feed = Mapping[str, npt.NDArray[Any]]
@@ -67,13 +67,11 @@ def wanda(module: nn.Module, run: Callable[[Feed], Any], feeds: Iterable[Feed]) 
     weights = prunable(module)
     layers = {name: module.get_submodule(name.rpartition(".")[0]) for name in weights}
     squares: dict[str, Tensor] = {}
-    mask: Tensor | None = None
+    feed: Feed = {}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            x: Tensor = inputs[0].detach()
-            real = x[mask.to(x.device)] if mask is not None and x.shape[:-1] == mask.shape else x
-            sums = real.reshape(-1, x.shape[-1]).double().square().sum(dim=0)
+            sums = real_rows(inputs[0].detach(), feed).double().square().sum(dim=0)
             squares[name] = squares[name] + sums if name in squares else sums
 
         return hook
@@ -84,7 +82,6 @@ def wanda(module: nn.Module, run: Callable[[Feed], Any], feeds: Iterable[Feed]) 
     try:
         with torch.no_grad():
             for feed in feeds:
-                mask = torch.from_numpy(feed["attention_mask"]).bool() if "attention_mask" in feed else None
                 run(feed)
                 count += 1
     finally:
@@ -97,6 +94,14 @@ def wanda(module: nn.Module, run: Callable[[Feed], Any], feeds: Iterable[Feed]) 
     if not all(bool(torch.isfinite(norm).all()) for norm in norms.values()):
         raise ConfigError("the model's activations are no numbers; its weights are damaged, get others.")
     return {name: weights[name].detach().abs() * norm.to(weights[name].dtype) for name, norm in norms.items()}
+
+
+def real_rows(inputs: Tensor, feed: Feed) -> Tensor:
+    """Return what a layer is given for the tokens of a feed [..., in], a row each, without those of padding."""
+    mask = feed.get("attention_mask")
+    if mask is not None and inputs.shape[:-1] == mask.shape:
+        return inputs[torch.from_numpy(mask).bool().to(inputs.device)]
+    return inputs.reshape(-1, inputs.shape[-1])
 
 
 def _linear(layer: nn.Module) -> bool:

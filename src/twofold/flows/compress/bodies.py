@@ -190,10 +190,8 @@ def _static(subject: "TextSubject") -> Callable[[Making], Sequence[str]]:
         fit_table(student, texts.take(learned), np.asarray(vectors[learned]), options)
         found = outputs(student, texts, held)
         check_collapse(found, said)
-        table, notes = (
-            student.spread(),
-            [f"fitted to {len(learned):,} texts{_shared(before, neighbour_overlap(found, said))}."],
-        )
+        notes = [f"fitted to {len(learned):,} texts{_shared(before, neighbour_overlap(found, said))}."]
+        table = student.spread()
         try:
             smaller, kept = used_tokens(reader.spelled(), subject.data.texts, also=reader.specials.tolist())
             table, reader = table[kept], Reader(smaller)
@@ -261,16 +259,6 @@ def _probes(subject: "TextSubject", making: Making) -> tuple[Path, list[Feed]]:
     return making.source, [texts.feed(rows[start : start + 16]) for start in range(0, len(rows), 16)]
 
 
-def _run(model: "SentenceTransformer") -> Callable[[Feed], torch.Tensor]:
-    vectors = TextVectors(model)
-
-    def run(feed: Feed) -> torch.Tensor:
-        found: torch.Tensor = vectors(**{name: torch.from_numpy(value) for name, value in feed.items()})
-        return found
-
-    return run
-
-
 def _drop_tokens(subject: "TextSubject", model: "SentenceTransformer") -> list[str]:
     before = len(model.tokenizer)
     try:
@@ -296,11 +284,11 @@ def _settle(model: "SentenceTransformer") -> None:
 
 def _drop_layers(model: "SentenceTransformer", feeds: list[Feed], count: int) -> None:
     if count:
-        drop_layers(model, choose_layers(model, _run(model), feeds, count))
+        drop_layers(model, choose_layers(model, TextVectors(model).read, feeds, count))
 
 
 def _drop_parts(model: "SentenceTransformer", feeds: list[Feed], *, neurons: float = 0.0, heads: float = 0.0) -> None:
-    matter = importance(model, _run(model), feeds)
+    matter = importance(model, TextVectors(model).read, feeds)
     if neurons:
         drop_neurons(model, weakest(matter.neurons, neurons, multiple=32))
     if heads:
