@@ -32,10 +32,11 @@ class SpentRungs:
 class World:
     """A server whose questions take what the ladder says, on its own clock; it works only while the gate is open."""
 
-    def __init__(self, steps: Sequence[Step] = LADDER) -> None:
+    def __init__(self, steps: Sequence[Step] = LADDER, *, brief: float = 0.0) -> None:
         self.now, self.gate = 0.0, threading.Event()
         self.gate.set()
         self.gos: list[list[str]] = []
+        self.threads: list[str] = []
         self.rungs: list[str] = []
         self.metrics = Metrics()
         self.spent = 0.0
@@ -43,13 +44,21 @@ class World:
         self.controller = Controller(steps, Steering())
         by = Answering(SimpleNamespace(), self.controller, {}, [rungs])  # type: ignore[arg-type]
         self.questions = Questions(
-            self._answer, lambda: by, self.metrics, deadlines=DEADLINES, together=32, most=500, clock=lambda: self.now
+            self._answer,
+            lambda: by,
+            self.metrics,
+            deadlines=DEADLINES,
+            together=32,
+            most=500,
+            brief=brief,
+            clock=lambda: self.now,
         )
 
     def _answer(self, _: Answering, step: Step, queries: Sequence[Query]) -> list[Any]:
         self.gate.wait(30)
         self.gos.append([query.text or "" for query in queries])
         self.rungs.append(step.name)
+        self.threads.append(threading.current_thread().name)
         self.spent = len(queries) * step.seconds
         self.now += self.spent
         return [query.text for query in queries]
@@ -63,11 +72,12 @@ class World:
             await self.ask(str(number), priority="batch")
         self.gos.clear()
         self.rungs.clear()
+        self.threads.clear()
 
 
-def played(play: Callable[[World], Awaitable[None]]) -> World:
+def played(play: Callable[[World], Awaitable[None]], *, brief: float = 0.0) -> World:
     async def run() -> World:
-        world = World()
+        world = World(brief=brief)
         try:
             await play(world)
         finally:
@@ -127,7 +137,9 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
     async def play(world: World) -> None:
         await world.learn()
         world.gate.clear()
-        asked = [world.ask(str(number), priority="standard") for number in range(400)]
+        asked = [world.ask("0", priority="standard")]
+        await settled()
+        asked += [world.ask(str(number), priority="standard") for number in range(1, 400)]
         await settled()
         refused = [future for future in asked if future.done()]
         assert 0 < len(refused) < 40  # with 5 ms each, 2 s are enough for 400 but for those behind a slow first one
@@ -152,7 +164,9 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
 def test_a_deadline_that_passed_while_waiting_is_not_worked_on() -> None:
     async def play(world: World) -> None:
         world.gate.clear()  # nothing is known of costs yet, so nobody is refused early
-        first, second = world.ask("first"), world.ask("second", deadline_ms=20.0)
+        first = world.ask("first")
+        await settled()
+        second = world.ask("second", deadline_ms=20.0)
         await settled()
         world.gate.set()
         assert await first == "first"  # which took 30 ms
@@ -165,7 +179,9 @@ def test_a_deadline_that_passed_while_waiting_is_not_worked_on() -> None:
 def test_questions_of_callers_that_hung_up_are_dropped() -> None:
     async def play(world: World) -> None:
         world.gate.clear()
-        first, gone, last = world.ask("first"), world.ask("gone"), world.ask("last")
+        first = world.ask("first")
+        await settled()
+        gone, last = world.ask("gone"), world.ask("last")
         await settled()
         gone.cancel()
         await settled()
@@ -175,6 +191,26 @@ def test_questions_of_callers_that_hung_up_are_dropped() -> None:
     world = played(play)
     assert world.gos == [["first"], ["last"]]
     assert count(world, "twofold_questions_dropped_total") == 1
+
+
+def test_what_is_brief_takes_no_thread() -> None:
+    async def play(world: World) -> None:
+        await world.learn()
+        await world.ask("alone", priority="interactive")
+        world.now += 10
+        await asyncio.gather(*(world.ask(str(number), priority="interactive") for number in range(12)))
+
+    world = played(play, brief=0.032)
+    where = {len(go): thread for go, thread in zip(world.gos, world.threads, strict=True)}
+    assert where[1] == threading.current_thread().name  # 30 ms
+    assert where[9].startswith("questions")  # 45 ms
+
+
+def test_what_nothing_is_known_of_takes_a_thread() -> None:
+    async def play(world: World) -> None:
+        await world.ask("unknown")
+
+    assert played(play, brief=1.0).threads[0].startswith("questions")
 
 
 def test_a_free_server_tries_whatever_its_figures_say() -> None:
@@ -214,7 +250,9 @@ def test_a_flood_of_batches_does_not_delay_interactive_questions() -> None:
 def test_a_full_lane_does_not_close_the_others() -> None:
     async def play(world: World) -> None:
         world.gate.clear()
-        flood = [world.ask(f"b{number}", priority="batch") for number in range(502)]
+        flood = [world.ask("b", priority="batch")]
+        await settled()
+        flood += [world.ask(f"b{number}", priority="batch") for number in range(501)]
         now = world.ask("now", priority="interactive")
         await settled()
         refused = [future for future in flood if future.done()]
@@ -240,7 +278,7 @@ def test_refusals_that_follow_each_other_are_held_back(monkeypatch: pytest.Monke
         await world.learn()
         world.gate.clear()
         world.ask("first")
-        await asyncio.sleep(0)
+        await settled()
         monkeypatch.setattr("twofold.serve.asking.asyncio.sleep", sleep)
         for _ in range(200):
             with pytest.raises(Refusal):

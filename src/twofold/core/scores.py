@@ -6,7 +6,7 @@ are ordered by code, so that a ranking is a function of its scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,8 +66,8 @@ class Candidates:
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
         order = np.lexsort((self.items, -self.scores), axis=1)
         ranked = self._map(lambda array: _along(array, order))
-        items = np.where(np.isneginf(ranked.scores), np.int32(-1), ranked.items)
-        return Candidates(items=items, scores=ranked.scores, sources=ranked.sources)
+        lost = ranked.scores == -np.inf
+        return replace(ranked, items=np.where(lost, np.int32(-1), ranked.items)) if lost.any() else ranked
 
     def then(self, other: "Candidates") -> "Candidates":
         """Append what another ranking has beyond this one's items, below this one's worst score."""
@@ -104,7 +104,7 @@ class DenseScores:
         """See `Scores.top`."""
         ranked = np.fmax(self.values, np.float32(-np.inf))  # the larger number, and of a number and NaN the number
         if allowed is not None:
-            ranked = np.where(allowed, ranked, np.float32(-np.inf))
+            np.copyto(ranked, np.float32(-np.inf), where=~allowed)
         items = _best(ranked, min(k, ranked.shape[1]))
         return rank_rows(items, _along(ranked, items))
 
@@ -174,12 +174,12 @@ def _best(scores: Floats, k: int) -> Codes:
     size = scores.shape[1]
     if k == size:
         return np.broadcast_to(np.arange(size, dtype=np.int32), scores.shape)
-    columns = np.argpartition(-scores, k - 1, axis=1)[:, :k].astype(np.int32)
-    limit = _along(scores, columns[:, -1:])
-    for row in np.flatnonzero((scores >= limit).sum(axis=1) > k):
-        above = np.flatnonzero(scores[row] > limit[row])
-        level = np.flatnonzero(scores[row] == limit[row])
-        columns[row] = np.concatenate((above, level[: k - len(above)]))
+    columns = np.empty((len(scores), k), np.int32)
+    limits = np.partition(scores, size - k, axis=1)[:, size - k]  # `argpartition` takes five times as long
+    for row, limit in enumerate(limits):
+        above = np.flatnonzero(scores[row] > limit)
+        columns[row, : len(above)] = above
+        columns[row, len(above) :] = np.flatnonzero(scores[row] == limit)[: k - len(above)]
     return columns
 
 

@@ -141,20 +141,15 @@ class EASE(ItemRecommender):
             history[rows, items] = 1
         if self.weights is not None:
             scores = np.zeros_like(history)
-            scores[:, self.liked] = history[:, self.liked] @ self.weights
+            scores[:, self.liked] = _product(history[:, self.liked], self.weights)
             return scores
-        # scipy multiplies the likes of all items; those of one history's are few
-        alike = self._alike(items, history[0]) if len(histories) == 1 else np.asarray(self._fans.T @ history.T)
-        scores = np.ascontiguousarray((self._scaled @ (self._kernel @ alike)).T)
+        if self._smooth is not None:
+            tastes = _product(history, self._smooth).T
+        else:
+            tastes = self._kernel @ np.asarray(self._fans.T @ history.T)
+        scores = np.ascontiguousarray((self._scaled @ tastes).T)
         scores[rows, items] += history[rows, items] * (1 - self._scale[items])
         return scores
-
-    def _alike(self, items: Codes, history: Floats) -> Floats:
-        """Return the sum of the weights of one history's items that each user liked, float32 [u, 1]."""
-        kept = np.unique(items)
-        found, lengths = entries(self._fans, kept)
-        likers = np.bincount(self._fans.indices[found], np.repeat(history[kept], lengths), len(self._kernel))
-        return likers.astype(np.float32)[:, None]
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """See `ItemRecommender.block`; 0 where either item was never liked."""
@@ -181,6 +176,17 @@ class EASE(ItemRecommender):
             whole = matrix - scaled + self._fans @ (self._kernel @ (self._fans.T @ scaled))
             product[self.liked] = whole[self.liked]
         return product
+
+
+def _product(histories: Floats, matrix: Floats) -> Floats:
+    """Return `histories @ matrix`; reads the rows that count alone, where that is less than the whole matrix."""
+    if 2 * np.count_nonzero(histories) > len(matrix):
+        return np.asarray(histories @ matrix)
+    found = np.empty((len(histories), matrix.shape[1]), np.float32)
+    for row, history in enumerate(histories):
+        kept = np.flatnonzero(history)
+        found[row] = history[kept] @ matrix[kept]
+    return found
 
 
 def _sums(matrix: sp.csr_matrix, rows: Codes, dense: Floats) -> Floats:

@@ -91,8 +91,9 @@ class Fusion(Fuser):
         ranked, best = top
         if self.config.method == "reciprocal-rank":
             return _reciprocal(ranked, items, self.config.rank_offset)
-        norm = np.sqrt(np.square(np.where(np.isneginf(best), 0, best)).sum(axis=1, keepdims=True))
-        votes: Floats = np.nan_to_num(heard) / np.maximum(norm, TINY).astype(np.float32)
+        finite = np.where(best == -np.inf, np.float32(0), best)
+        norm = np.maximum(np.linalg.norm(finite, axis=1, keepdims=True), TINY)
+        votes: Floats = np.where(np.isnan(heard), np.float32(0), heard / norm)
         return votes
 
 
@@ -114,9 +115,10 @@ def _union(rankings: list[Codes], size: int) -> Codes:
 
 def _to_unit(scores: Floats) -> Floats:
     """Divide each row by its largest score, so that rankings of different strength can be added."""
-    finite = np.where(np.isneginf(scores), 0, scores)
+    lost = scores == -np.inf
+    finite = np.where(lost, np.float32(0), scores)
     largest = np.abs(finite).max(axis=1, initial=0, keepdims=True)
-    return np.where(np.isneginf(scores), scores, finite / np.maximum(largest, TINY))
+    return np.where(lost, scores, finite / np.maximum(largest, TINY))
 
 
 def _reciprocal(ranked: Codes, items: Codes, offset: float) -> Floats:

@@ -23,6 +23,10 @@ __all__ = ["Answering", "Questions"]
 REFUSALS, AT_ONCE, PATIENCE = 300.0, 50, 0.5
 """Refusals a second beyond which they are held back, how many go out at once, and the most seconds one is held."""
 
+BRIEF = 0.01
+"""Seconds of a go that the thread of the event loop does itself. To hand a question over and back takes a third of a
+millisecond where little is asked, and then both threads want the interpreter."""
+
 Asked = tuple[Query, "asyncio.Future[Slate]"]
 Answer = Callable[["Answering", Step, Sequence[Query]], Sequence[Slate | Exception]]
 
@@ -65,7 +69,7 @@ class Go:
 
 
 class Questions(Gatherer[Query, Slate]):
-    """Answers questions in one thread, as many together as the nearest deadline lets.
+    """Answers questions, as many together as the nearest deadline lets: in one thread, or in the loop's own if brief.
 
     Args:
         answer: answers questions by what answers now, at a step of its ladder.
@@ -74,6 +78,7 @@ class Questions(Gatherer[Query, Slate]):
         deadlines: seconds within which each priority is to be answered, where a question names no deadline.
         together: how many are answered in one go at most.
         most: how many of one priority may wait.
+        brief: seconds below which a go is not worth a thread.
         clock: seconds that only rise.
     """
 
@@ -86,11 +91,12 @@ class Questions(Gatherer[Query, Slate]):
         deadlines: Mapping[Priority, float],
         together: int,
         most: int,
+        brief: float = BRIEF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(self._timed, name="questions", together=together, most=most)
         self._answer, self._by, self._metrics = answer, by, metrics
-        self._deadlines, self._clock = deadlines, clock
+        self._deadlines, self._brief, self._clock = deadlines, brief, clock
         self._lanes: Lanes[Asked] = Lanes()
         self._go: Go | None = None
         self._refusing = -math.inf
@@ -116,7 +122,7 @@ class Questions(Gatherer[Query, Slate]):
             controller.arrived(now)
         slack, wait = self._slack(task), self.predicted(task.priority)
         # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
-        if self._busy and controller.costs.known and wait > slack:
+        if (self._busy or len(self)) and controller.costs.known and wait > slack:
             await self._pause(now)
             raise self._late(task.priority, wait - slack)
         return await super().do(task)
@@ -152,6 +158,12 @@ class Questions(Gatherer[Query, Slate]):
     def _ahead_of(self, task: Query) -> int:
         """See `Gatherer`: a crowd of one priority does not keep the others out."""
         return self._lanes.count(task.priority)
+
+    def _is_brief(self) -> bool:
+        """See `Gatherer`."""
+        if (go := self._go) is None or not go.by.controller.costs.known:
+            return False
+        return go.by.controller.seconds(go.count, go.step) < self._brief
 
     def _push(self, task: Query, future: "asyncio.Future[Slate]") -> None:
         now = self._clock()

@@ -46,7 +46,8 @@ class Gatherer(Generic[T, R]):
             raise Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._push(task, future)
-        self._start()
+        # Not at once: what comes in the same turn of the loop is done together.
+        asyncio.get_running_loop().call_soon(self._start)
         return await future
 
     def __len__(self) -> int:
@@ -78,22 +79,30 @@ class Gatherer(Generic[T, R]):
                 batch.append((task, future))
         return batch
 
-    def _start(self) -> None:
-        if not self._busy and (batch := self._take()):
-            self._busy = True
-            self._thread.submit(self._do, batch, batch[0][1].get_loop())
+    def _is_brief(self) -> bool:
+        """Return whether what was taken last is done sooner than a thread takes it over."""
+        return False
 
-    def _do(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]], loop: asyncio.AbstractEventLoop) -> None:
-        results: Sequence[R | Exception]
+    def _start(self) -> None:
+        if self._busy or not len(self) or not (batch := self._take()):
+            return
+        self._busy = True
+        loop = batch[0][1].get_loop()
+        if self._is_brief():
+            self._finish(batch, self._do(batch))
+        else:
+            self._thread.submit(lambda: loop.call_soon_threadsafe(self._finish, batch, self._do(batch)))
+
+    def _do(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]]) -> Sequence[R | Exception]:
         try:
-            results = self._work([task for task, _ in batch])
+            return self._work([task for task, _ in batch])
         except BaseException as error:
-            results = [plain(error)] * len(batch)
-        loop.call_soon_threadsafe(self._finish, batch, results)
+            return [plain(error)] * len(batch)
 
     def _finish(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]], results: Sequence[R | Exception]) -> None:
         self._busy = False
-        self._start()
+        if len(self):
+            batch[0][1].get_loop().call_soon(self._start)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue
