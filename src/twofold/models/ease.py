@@ -184,7 +184,7 @@ def _product(histories: Floats, matrix: Floats) -> Floats:
         return np.asarray(histories @ matrix)
     found = np.empty((len(histories), matrix.shape[1]), np.float32)
     for row, history in enumerate(histories):
-        kept = np.flatnonzero(history)
+        kept = np.flatnonzero(history != 0)  # of numbers themselves it takes five times as long
         found[row] = history[kept] @ matrix[kept]
     return found
 

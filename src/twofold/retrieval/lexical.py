@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Self
@@ -32,6 +33,9 @@ FEW = 1_000
 more hits until enough of them are."""
 ENOUGH = 10
 """Where exact words find fewer items, those that similar words find are put below."""
+
+KEPT = 1_024
+"""Texts that were read last are kept: each is read to find items, and again to say where it matches them."""
 
 Hits = tuple[Codes, Floats]
 NOTHING: Hits = (np.empty(0, np.int32), np.empty(0, np.float32))
@@ -141,6 +145,8 @@ class Lexical(Retriever):
             typos=config.typos,
             most_words=config.words,
         )
+        self._phrase = lru_cache(KEPT)(self._phrasing.phrase)
+        self._shown = dataset.items.select("title", "text")
         self._likeness = Likeness(
             index=self._index,
             analyzer=self._analyzer,
@@ -193,7 +199,7 @@ class Lexical(Retriever):
 
     def matching(self, text: str) -> Codes:
         """Return all items that match a text, rising; similar words count only where a word is unknown."""
-        query = self._phrasing.query(self._phrasing.words(text))
+        query = self._phrase(text).query
         return np.empty(0, np.int32) if query is None else np.sort(self._index.matching(query))
 
     def facets(self, text: str | None, column: str, allowed: npt.NDArray[np.bool_] | None = None) -> dict[object, int]:
@@ -224,13 +230,10 @@ class Lexical(Retriever):
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
         """Return where a search text matches items, in the text or else the title: HTML whose only tags are <b>."""
-        words = self._phrasing.words(text)
-        terms = {term for word in words for term in (word.term, *self._phrasing.expansions(word))}
-        rows = self._items.select("title", "text")[list(items)]
-        found = {}
-        for item, (title, body) in zip(items, rows.iter_rows(), strict=True):
+        terms, found = self._phrase(text).terms, {}
+        for item, (title, body) in zip(items, self._shown[list(items)].iter_rows(), strict=True):
             told = [
-                snippet(part, lambda word: not terms.isdisjoint(self._analyzer.split(word)))
+                snippet(part, lambda word: not terms.isdisjoint(self._analyzer.of_word(word)))
                 for part in (body, title)
                 if part
             ]
@@ -239,12 +242,11 @@ class Lexical(Retriever):
         return found
 
     def _search(self, text: str, allowed: npt.NDArray[np.bool_] | None) -> Hits:
-        words = self._phrasing.words(text)
-        query = self._phrasing.query(words)
-        codes, scores = NOTHING if query is None else self._best(query, allowed)
+        phrase = self._phrase(text)
+        codes, scores = NOTHING if phrase.query is None else self._best(phrase.query, allowed)
         if len(codes) >= min(ENOUGH, self.config.hits):
             return codes, scores
-        similar = self._phrasing.similar_query(words)
+        similar = self._phrasing.similar_query(phrase.words)
         if similar is None:
             return codes, scores
         more, theirs = self._best(similar, allowed)

@@ -24,9 +24,21 @@ Weighted = dict[str, float]
 """Terms and how much each counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A search text, read."""
+
+    words: Sequence[Word]
+    """The words that count."""
+    query: Query | None
+    """What finds them as they were typed; None where the index knows none of them."""
+    terms: frozenset[str]
+    """The terms of an item that are a match: the words' own, and those that they may stand for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrasing:
-    """Turns words into queries."""
+    """Turns texts into queries."""
 
     index: Index
     analyzer: Analyzer
@@ -40,7 +52,21 @@ class Phrasing:
     most_words: int
     """How many different words of a text count."""
 
-    def words(self, text: str) -> list[Word]:
+    def phrase(self, text: str) -> Phrase:
+        """Read a text."""
+        parts: list[Query] = []
+        words, terms = self._words(text), set[str]()
+        for word in words:
+            known = self.index.count(word.term) > 0
+            others = self._expansions(word)
+            terms |= {word.term, *others}
+            if others:
+                parts.append(self._any({**others, word.term: 1.0} if known else others))
+            elif known:
+                parts.extend(self.term(word.term, 1.0))
+        return Phrase(words, some(parts) if parts else None, frozenset(terms))
+
+    def _words(self, text: str) -> list[Word]:
         """Return the words of a text that count: of too many, the rarest, and the first of equally rare ones."""
         words = self.analyzer.query(text)
         if len(words) <= self.most_words:
@@ -49,24 +75,12 @@ class Phrasing:
         kept = set(rarest[: self.most_words])
         return [word for word in words if word in kept]
 
-    def query(self, words: Sequence[Word]) -> Query | None:
-        """Return the query for words as they were typed; None where the index knows none of them."""
-        parts: list[Query] = []
-        for word in words:
-            known = self.index.count(word.term) > 0
-            others = self.expansions(word)
-            if others:
-                parts.append(self._any({**others, word.term: 1.0} if known else others))
-            elif known:
-                parts.extend(self.term(word.term, 1.0))
-        return some(parts) if parts else None
-
     def similar_query(self, words: Sequence[Word]) -> Query | None:
         """Return the query for words that differ from the given ones by typos and are no rarer; None without any."""
         parts = [self._any(terms) for word in words if (terms := self._similar(word))]
         return some(parts) if parts else None
 
-    def expansions(self, word: Word) -> Weighted:
+    def _expansions(self, word: Word) -> Weighted:
         """Return the terms that a word may stand for beside its own: longer words, or similar ones if it is unknown."""
         found: Weighted = {}
         if self.prefix and word.last and len(word.text) > 1 and not is_chinese(word.text):

@@ -39,6 +39,9 @@ def snippet(text: str, is_hit: Callable[[str], bool]) -> str:
 
 
 def _hits(text: str, is_hit: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    if text.isascii():
+        yield from (word.span() for word in WORD.finditer(text) if is_hit(word[0]))
+        return
     for word in WORD.finditer(text):
         if not CHINESE.search(word[0]):
             if is_hit(word[0]):

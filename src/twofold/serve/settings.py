@@ -54,7 +54,7 @@ class Settings:
     """Search texts whose vectors are kept."""
     log_slates: bool = False
     """Whether every slate is logged, and not only those that are part of an experiment."""
-    follow_seconds: float = 0.01
+    follow_seconds: float = 0.02
     """How often the event store is asked whether other workers wrote something."""
 
     def __post_init__(self) -> None:
