@@ -230,15 +230,16 @@ class Lexical(Retriever):
 
     def snippets(self, text: str, items: Sequence[int]) -> Mapping[int, str]:
         """Return where a search text matches items, in the text or else the title: HTML whose only tags are <b>."""
-        terms, found = self._phrase(text).terms, {}
-        for item, (title, body) in zip(items, self._shown[list(items)].iter_rows(), strict=True):
-            told = [
-                snippet(part, lambda word: not terms.isdisjoint(self._analyzer.of_word(word)))
-                for part in (body, title)
-                if part
-            ]
-            if told:
-                found[item] = next((one for one in told if "<b>" in one), told[0])
+        terms, found = self._phrase(text).terms, dict[int, str]()
+        for item in items:
+            title, body = self._shown.row(item)  # some rows one by one take a quarter of the time of a cut
+            for part in (body, title):
+                told = snippet(part, lambda word: not terms.isdisjoint(self._analyzer.of_word(word))) if part else ""
+                if "<b>" in told:
+                    found[item] = told
+                    break
+                if told:
+                    found.setdefault(item, told)
         return found
 
     def _search(self, text: str, allowed: npt.NDArray[np.bool_] | None) -> Hits:
