@@ -10,8 +10,9 @@ import pytest
 
 from twofold.core import Query
 from twofold.core.rungs import Spent
-from twofold.serve.asking import AT_ONCE, PATIENCE, REFUSALS, Answering, Questions
+from twofold.serve.asking import Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
+from twofold.serve.gathering import AT_ONCE, PATIENCE, REFUSALS
 from twofold.serve.metrics import Metrics
 from twofold.serve.problems import Refusal
 
@@ -279,7 +280,7 @@ def test_refusals_that_follow_each_other_are_held_back(monkeypatch: pytest.Monke
         world.gate.clear()
         world.ask("first")
         await settled()
-        monkeypatch.setattr("twofold.serve.asking.asyncio.sleep", sleep)
+        monkeypatch.setattr("twofold.serve.gathering.asyncio.sleep", sleep)
         for _ in range(200):
             with pytest.raises(Refusal):
                 await world.questions.do(Query(text="hurried", deadline_ms=0.001))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
 
-__all__ = ["Candidates", "DenseScores", "Floats", "Mask", "Scores", "SparseScores", "rank_rows"]
+__all__ = ["Candidates", "DenseScores", "Floats", "Mask", "Scores", "SparseScores", "along", "rank_rows"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -65,7 +65,7 @@ class Candidates:
     def ordered(self) -> "Candidates":
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
         order = np.lexsort((self.items, -self.scores), axis=1)
-        ranked = self._map(lambda array: _along(array, order))
+        ranked = self._map(lambda array: along(array, order))
         lost = ranked.scores == -np.inf
         return replace(ranked, items=np.where(lost, np.int32(-1), ranked.items)) if lost.any() else ranked
 
@@ -102,17 +102,20 @@ class DenseScores:
 
     def top(self, k: int, allowed: Mask | None = None) -> tuple[Codes, Floats]:
         """See `Scores.top`."""
+        if allowed is None and len(self.values) > 1 and not self.values.strides[0]:  # all rows are one
+            one = DenseScores(self.values[:1]).top(k)
+            return np.repeat(one[0], len(self.values), axis=0), np.repeat(one[1], len(self.values), axis=0)
         ranked = np.fmax(self.values, np.float32(-np.inf))  # the larger number, and of a number and NaN the number
         if allowed is not None:
             np.copyto(ranked, np.float32(-np.inf), where=~allowed)
         items = _best(ranked, min(k, ranked.shape[1]))
-        return rank_rows(items, _along(ranked, items))
+        return rank_rows(items, along(ranked, items))
 
     def at(self, items: Codes) -> Floats:
         """See `Scores.at`."""
         if not self.values.shape[1]:
             return np.full(items.shape, np.nan, np.float32)
-        return np.where(items < 0, np.float32(np.nan), _along(self.values, np.maximum(items, 0)))
+        return np.where(items < 0, np.float32(np.nan), along(self.values, np.maximum(items, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ def _best(scores: Floats, k: int) -> Codes:
     return columns
 
 
-def _along(array: npt.NDArray[Any], columns: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+def along(array: npt.NDArray[Any], columns: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
     """Return columns of each row of an array, as `take_along_axis` does, which takes ten times as long for one row."""
     if len(array) == 1:
         return array[:, columns[0]]

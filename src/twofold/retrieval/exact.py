@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.core.ids import Codes
-from twofold.core.scores import Floats, Mask, rank_rows
+from twofold.core.scores import Floats, Mask, along, rank_rows
 
 __all__ = ["BitCodes", "ByteCodes", "FloatCodes", "Precision", "Scan", "VectorCodes", "dots", "encode_vectors"]
 
@@ -199,8 +199,10 @@ class Scan:
         Returns:
             Codes [b, k], -1 where there is no more, and their scores, -inf there.
         """
-        open_ = np.broadcast_to(self.present, (len(queries), len(self.present)))
-        open_ = open_ if allowed is None else self.fitted(allowed) & open_
+        if allowed is None:
+            open_ = np.broadcast_to(self.present, (len(queries), len(self.present)))
+        else:
+            open_ = self.fitted(allowed) & self.present
         counts = np.count_nonzero(open_, axis=1)
         codes = np.full((len(queries), min(k, int(counts.max(initial=0)))), -1, np.int32)
         scores = np.full(codes.shape, -np.inf, np.float32)
@@ -231,14 +233,15 @@ class Scan:
         found, likeness = [], []
         for rows in _blocks(len(self.codes)):
             seen = self.codes.likeness(prepared, rows)
-            seen[~open_[:, rows]] = -np.inf
+            np.copyto(seen, np.float32(-np.inf), where=~open_[:, rows])
             best = _largest(seen, wanted)
             found.append(best + rows.start)
-            likeness.append(np.take_along_axis(seen, best, axis=1))
-        together, seen = np.concatenate(found, axis=1), np.concatenate(likeness, axis=1)
-        best = _largest(seen, wanted)
-        codes = np.take_along_axis(together, best, axis=1)
-        codes[np.isneginf(np.take_along_axis(seen, best, axis=1))] = -1
+            likeness.append(along(seen, best))
+        codes, seen = np.concatenate(found, axis=1), np.concatenate(likeness, axis=1)
+        if len(found) > 1:
+            best = _largest(seen, wanted)
+            codes, seen = along(codes, best), along(seen, best)
+        codes[seen == -np.inf] = -1
         return codes.astype(np.int32)
 
 

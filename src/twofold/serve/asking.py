@@ -20,9 +20,6 @@ from twofold.serve.rungs import CachedRungs
 
 __all__ = ["Answering", "Questions"]
 
-REFUSALS, AT_ONCE, PATIENCE = 300.0, 50, 0.5
-"""Refusals a second beyond which they are held back, how many go out at once, and the most seconds one is held."""
-
 BRIEF = 0.01
 """Seconds of a go that the thread of the event loop does itself. To hand a question over and back takes a third of a
 millisecond where little is asked, and then both threads want the interpreter."""
@@ -94,13 +91,11 @@ class Questions(Gatherer[Query, Slate]):
         brief: float = BRIEF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(self._timed, name="questions", together=together, most=most)
+        super().__init__(self._timed, name="questions", together=together, most=most, clock=clock)
         self._answer, self._by, self._metrics = answer, by, metrics
-        self._deadlines, self._brief, self._clock = deadlines, brief, clock
+        self._deadlines, self._brief = deadlines, brief
         self._lanes: Lanes[Asked] = Lanes()
         self._go: Go | None = None
-        self._refusing = -math.inf
-        """When the last refusal would go out, were they sent at their rate."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -123,19 +118,8 @@ class Questions(Gatherer[Query, Slate]):
         slack, wait = self._slack(task), self.predicted(task.priority)
         # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
         if (self._busy or len(self)) and controller.costs.known and wait > slack:
-            await self._pause(now)
-            raise self._late(task.priority, wait - slack)
+            await self.refuse(self._late(task.priority, wait - slack))
         return await super().do(task)
-
-    async def _pause(self, now: float) -> None:
-        """Wait where refusals follow each other too fast.
-
-        Whoever asks again at once when refused would else have a worker do nothing but refuse: reading a request and
-        refusing it takes a third of a millisecond of the interpreter, which answering then does not get.
-        """
-        self._refusing = min(max(self._refusing, now - AT_ONCE / REFUSALS) + 1 / REFUSALS, now + PATIENCE)
-        if self._refusing > now:
-            await asyncio.sleep(self._refusing - now)
 
     def _slack(self, query: Query) -> float:
         return self._deadlines[query.priority] if query.deadline_ms is None else query.deadline_ms / 1000

@@ -5,14 +5,19 @@ A lone request waits for nobody; under load the batches grow by themselves.
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from twofold.serve.problems import Refusal
 
 __all__ = ["Gatherer", "plain"]
+
+REFUSALS, AT_ONCE, PATIENCE = 300.0, 50, 0.5
+"""Refusals a second beyond which they are held back, how many go out at once, and the most seconds one is held."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,15 +31,24 @@ class Gatherer(Generic[T, R]):
         name: what the thread is called.
         together: how many tasks are done in one go at most.
         most: how many may wait; further ones are refused.
+        clock: seconds that only rise.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[T]], Sequence[R | Exception]], *, name: str, together: int, most: int
+        self,
+        work: Callable[[Sequence[T]], Sequence[R | Exception]],
+        *,
+        name: str,
+        together: int,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work, self._together, self._most = work, together, most
+        self._work, self._together, self._most, self._clock = work, together, most, clock
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._busy = False
+        self._refusing = -math.inf
+        """When the last refusal would go out, were they sent at their rate."""
 
     async def do(self, task: T) -> R:
         """Have one task done.
@@ -43,12 +57,26 @@ class Gatherer(Generic[T, R]):
             Refusal: too many tasks wait.
         """
         if self._ahead_of(task) >= self._most:
-            raise Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
+            await self.refuse(
+                Refusal(429, "too many requests wait already; try again in a second.", {"Retry-After": "1"})
+            )
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._push(task, future)
         # Not at once: what comes in the same turn of the loop is done together.
         asyncio.get_running_loop().call_soon(self._start)
         return await future
+
+    async def refuse(self, refusal: Refusal) -> NoReturn:
+        """Raise a refusal; later, where refusals follow each other too fast.
+
+        Whoever asks again at once when refused would else have a worker do nothing but refuse: reading a request and
+        refusing it takes a third of a millisecond of the interpreter, which answering then does not get.
+        """
+        now = self._clock()
+        self._refusing = min(max(self._refusing, now - AT_ONCE / REFUSALS) + 1 / REFUSALS, now + PATIENCE)
+        if self._refusing > now:
+            await asyncio.sleep(self._refusing - now)
+        raise refusal
 
     def __len__(self) -> int:
         """Return how many tasks wait."""
