@@ -45,7 +45,7 @@ __all__ = ["run", "sentences", "thinned"]
 
 MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
 NEAR = 0.005
-BODIES = ("static", "2 layers")
+BODIES = ("static", "3 layers")
 CASES, DOCUMENTS = 150, 500
 BURST, CALM = 30.0, 10.0
 """Seconds of the burst, and of quiet before and after it."""

@@ -39,8 +39,9 @@ def counted(recency: float) -> int:
 
 def liked_recency(events: Histories, recency: float) -> Floats:
     """Return the weight in a history of each event of a batch of one: 0 for a dislike; shape [events]."""
+    liked = np.flatnonzero(events.values > 0)
     weights = np.zeros(len(events.items), np.float32)
-    weights[events.values > 0] = recency_weights(events.likes(), recency)
+    weights[liked] = np.power(np.float32(recency), np.arange(len(liked) - 1, -1, -1, dtype=np.float32))
     return weights
 
 
@@ -128,7 +129,7 @@ class ItemRecommender(Recommender):
         told = np.flatnonzero((weights > FAINT) & (events.items < self.items))
         known = np.flatnonzero(items < self.items)
         amounts = np.zeros((len(events.items), len(items)), np.float32)
-        amounts[np.ix_(told, known)] = self.block(events.items[told], items[known]) * weights[told, None]
+        amounts[told[:, None], known] = self.block(events.items[told], items[known]) * weights[told, None]
         return amounts
 
     @abstractmethod
@@ -158,7 +159,7 @@ class LinearRecommender(ItemRecommender):
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """See `ItemRecommender.block`."""
         if isinstance(self.weights, sp.csr_matrix):
-            place = np.full(self.items, -1)
+            place = np.full(self.items, -1, np.int32)
             place[columns] = np.arange(len(columns))
             found, lengths = entries(self.weights, rows)
             places = place[self.weights.indices[found]]

@@ -40,7 +40,8 @@ def snippet(text: str, is_hit: Callable[[str], bool]) -> str:
 
 def _hits(text: str, is_hit: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
     if text.isascii():
-        yield from (word.span() for word in WORD.finditer(text) if is_hit(word[0]))
+        if hits := {word for word in set(WORD.findall(text)) if is_hit(word)}:
+            yield from (word.span() for word in WORD.finditer(text) if word[0] in hits)
         return
     for word in WORD.finditer(text):
         if not CHINESE.search(word[0]):
