@@ -41,7 +41,7 @@ from twofold.flows.compress import Compress, Judged, TextData, TextSubject, comp
 from twofold.serve.control import Controller, Demand, Steering, Step
 from twofold.serve.load import DEADLINES, Asking, Catalogue, Report, Trace, run_load
 
-__all__ = ["run", "sentences", "thinned"]
+__all__ = ["part_of", "run", "sentences", "thinned"]
 
 MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
 NEAR = 0.005
@@ -73,9 +73,9 @@ def run(data: Path, say: Say) -> dict[str, Any]:
             int(os.environ.get("TWOFOLD_OVERLOAD_RUNGS", RUNGS)),
         )
         folders = {
-            rung.name: _of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
+            rung.name: part_of(kept / "ladder", [rung], scratch / f"rung-{place}") for place, rung in enumerate(rungs)
         }
-        folders[STEERED] = _of(kept / "ladder", rungs, scratch / "steered")
+        folders[STEERED] = part_of(kept / "ladder", rungs, scratch / "steered")
         rows = [*_speeds(rungs, kept / "ladder", texts, say), *_choosing(rungs, floor)]
         servers = {}
         for place, (name, folder) in enumerate(folders.items()):
@@ -179,7 +179,7 @@ def thinned(rungs: Sequence[Rung], most: int) -> list[Rung]:
     return rungs
 
 
-def _of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
+def part_of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
     """Write a ladder of some rungs of another one."""
     (folder / "rungs").mkdir(parents=True)
     chosen = []
