@@ -29,7 +29,7 @@ from benchmarks.server import Running, fitted, serving
 from twofold.core.errors import DataError
 from twofold.data import read_data
 
-__all__ = ["PROTOCOL", "QUESTIONS", "compared", "others", "run"]
+__all__ = ["PROTOCOL", "QUESTIONS", "SATURATED_SECONDS", "compared", "others", "run"]
 
 RATE, RATE_SECONDS = 100.0, 10.0
 CONNECTIONS, SATURATED_SECONDS = 16, 8.0
@@ -102,13 +102,13 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
     return Asked(len(due) / seconds, float(p50), float(p99), failed, 1000 * spent / len(due))
 
 
-def saturated(system: System, seconds: float, folder: Path) -> Asked:
+def saturated(system: System, seconds: float, connections: int, folder: Path) -> Asked:
     """Ask with `wrk`, over some connections as fast as answers come."""
     bodies, script = folder / "bodies.txt", folder / "ask.lua"
     bodies.write_bytes(b"\n".join(system.bodies))
     script.write_text(LUA % (bodies, system.path), encoding="utf-8")
     before = _cpu(system.server)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
     done = subprocess.run([*command, system.server.url], check=True, capture_output=True, text=True)
     spent = _cpu(system.server) - before
     told = {name: re.search(rf"{name}\s+([\d.]+)(us|ms|s|m)\b", done.stdout) for name in ("50%", "99%")}
@@ -150,7 +150,7 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
         progress("fitting")
         http_peers.prepare_recommend(dataset, theirs)
         peers = {"peer": "recommend", "peer, folding in": "recommend_anew"}
-        rows = compared("recommend", fitted(dataset, ours), theirs, bodies, progress, peers=peers)
+        rows = compared("recommend", {"twofold": (fitted(dataset, ours),)}, theirs, bodies, progress, peers=peers)
     about = {
         "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons; no answer is kept",
         "peer": f"implicit ALS {http_peers.ALS} behind FastAPI, with the users' factors of the fit",
@@ -176,24 +176,24 @@ def others() -> str:
 
 def compared(
     what: str,
-    artifact: Path,
+    ours: Mapping[str, Sequence[str | Path]],
     theirs: Path,
     bodies: Sequence[bytes],
     progress: Callable[[str], None],
     *,
-    ours: Mapping[str, Sequence[str | Path]] = MappingProxyType({"twofold": ()}),
     peers: Mapping[str, str] = MappingProxyType({}),
+    connections: int = CONNECTIONS,
 ) -> list[dict[str, Any]]:
     """Measure ours and theirs in turn; all answer POST of what is compared.
 
     Args:
         what: the path.
-        artifact: what ours serve.
+        ours: the artifact and further options of `twofold serve` for each server of ours.
         theirs: what the peers serve.
         bodies: the questions, in turn.
         progress: told of each round.
-        ours: options of `twofold serve` for each server of ours.
         peers: what of `http_peers` answers, for each server of theirs; by default what has the path's name.
+        connections: at saturation.
 
     Raises:
         DataError: `wrk` is not installed.
@@ -204,9 +204,9 @@ def compared(
     with ExitStack() as stack:
         servers = {
             name: serving(
-                artifact, "--workers", "2", "--events", theirs / f"{name}.db", *options, log=theirs / f"{name}.log"
+                Path(artifact), "--workers", "2", "--events", theirs / f"{name}.db", *more, log=theirs / f"{name}.log"
             )
-            for name, options in ours.items()
+            for name, (artifact, *more) in ours.items()
         }
         for name, peer in peers.items():
             command = [sys.executable, "-m", "benchmarks.http_peers", peer, str(theirs)]
@@ -221,7 +221,7 @@ def compared(
             for name, system in systems.items():
                 progress(f"{name}, round {number + 1}")
                 system.steady.append(asyncio.run(at_rate(system, RATE, RATE_SECONDS, number)))
-                system.full.append(saturated(system, SATURATED_SECONDS, theirs))
+                system.full.append(saturated(system, SATURATED_SECONDS, connections, theirs))
                 progress(f"{system.steady[-1]} {system.full[-1]}")
     rows = [row for name, system in systems.items() for row in _rows(name, system)]
     for name in ours:
