@@ -107,3 +107,15 @@ def test_a_decoder_in_few_bits_is_faster_and_says_the_same() -> None:
 def test_half_of_the_weights_can_go_where_the_others_take_over() -> None:
     found = figures("compress-parts")
     assert found["threshold, repaired", "kept"] >= 0.985 > found["threshold, not healed", "kept"]
+
+
+@pytest.mark.parametrize("trace", ["clumps, 3 x", "day, 3 x", "burst, 5 x"])
+def test_a_ladder_that_is_steered_serves_more_quality_in_time_than_each_of_its_rungs(trace: str) -> None:
+    found = figures("overload")
+    alone = [system for system, metric in found if metric == "capacity, answers a second" and system != "steered"]
+    assert len(alone) == 4
+    for system in alone:
+        metric = f"{trace}: effective quality"
+        assert found["steered", metric] > found[system, metric]
+    assert found["steered", f"{trace}: in time"] >= 0.9
+    assert found["steered", f"{trace}: times as few violations as the top rung"] >= 10
