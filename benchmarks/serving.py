@@ -29,7 +29,7 @@ from benchmarks.server import Running, fitted, serving
 from twofold.core.errors import DataError
 from twofold.data import read_data
 
-__all__ = ["PROTOCOL", "QUESTIONS", "SATURATED_SECONDS", "compared", "others", "run"]
+__all__ = ["PROTOCOL", "SATURATED_SECONDS", "compared", "others", "run"]
 
 RATE, RATE_SECONDS = 100.0, 10.0
 CONNECTIONS, SATURATED_SECONDS = 16, 8.0
@@ -67,8 +67,15 @@ class System:
     server: Running
     path: str
     bodies: Sequence[bytes]
+    asked: int = 0
+    """How many of the bodies were sent; the next comes after them, so that none comes twice before all came."""
     steady: list[Asked] = field(default_factory=list)
     full: list[Asked] = field(default_factory=list)
+
+    def coming(self) -> list[bytes]:
+        """Return the bodies, the next one first."""
+        start = self.asked % len(self.bodies)
+        return [*self.bodies[start:], *self.bodies[:start]]
 
 
 async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Asked:
@@ -76,14 +83,14 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
     due = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds)).cumsum()
     due = due[due < seconds]
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-    took, failed = [], 0
+    took, failed, bodies = [], 0, system.coming()
     begun = time.perf_counter()
 
     async def ask(number: int) -> None:
         nonlocal failed
         await asyncio.sleep(begun + due[number] - time.perf_counter())
         streams = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", system.server.port)
-        body = system.bodies[number % len(system.bodies)]
+        body = bodies[number % len(bodies)]
         head = f"POST {system.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         streams[1].write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         answer = await streams[0].readuntil(b"\r\n\r\n")
@@ -96,6 +103,7 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
     before = _cpu(system.server)
     await asyncio.gather(*(ask(number) for number in range(len(due))))
     spent = _cpu(system.server) - before
+    system.asked += len(due)
     for _, writer in idle:
         writer.close()
     p50, p99 = np.percentile(took, (50, 99))
@@ -105,7 +113,7 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
 def saturated(system: System, seconds: float, connections: int, folder: Path) -> Asked:
     """Ask with `wrk`, over some connections as fast as answers come."""
     bodies, script = folder / "bodies.txt", folder / "ask.lua"
-    bodies.write_bytes(b"\n".join(system.bodies))
+    bodies.write_bytes(b"\n".join(system.coming()))
     script.write_text(LUA % (bodies, system.path), encoding="utf-8")
     before = _cpu(system.server)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
@@ -118,6 +126,7 @@ def saturated(system: System, seconds: float, connections: int, folder: Path) ->
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     assert count is not None
     assert rate is not None
+    system.asked += int(count[1])
     answered = max(int(count[1]) - failed, 1)  # a refusal is an answer to wrk alone
     return Asked(float(rate[1]) * answered / int(count[1]), p50, p99, failed, 1000 * spent / answered)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import http_peers
 from benchmarks.overload import part_of
-from benchmarks.serving import PROTOCOL, QUESTIONS, SATURATED_SECONDS, compared, others
+from benchmarks.serving import PROTOCOL, SATURATED_SECONDS, compared, others
 from twofold.core import Dataset, Ladder, Pipeline, Recipe, Stage
 from twofold.core.recipe import Weights
 from twofold.data import read_data
@@ -29,7 +29,7 @@ from twofold.flows.compress import Compress, TextSubject, compress, text_data
 __all__ = ["run"]
 
 MINUTES, FLOOR, GOOD = 8.0, 0.8, 0.99
-CONNECTIONS = 64
+CONNECTIONS, QUESTIONS = 64, 100_000
 RECIPE = Path(__file__).parent / "recipes" / "overload.toml"
 
 
@@ -74,7 +74,9 @@ def _ladder(dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> 
     minutes = float(os.environ.get("TWOFOLD_SERVING_MINUTES", MINUTES))
     progress(f"making the ladder, {minutes:g} minutes")
     subject = TextSubject(find_model("minilm"), text_data(dataset, queries=100, documents=500), name="minilm")
-    return compress(subject, folder, Compress(floor=FLOOR, minutes=minutes, bodies=("static",))).ladder
+    return compress(
+        subject, folder, Compress(floor=FLOOR, minutes=minutes, bodies=("static",), runtimes=("onnxruntime",))
+    ).ladder
 
 
 def _words_too() -> Recipe:
