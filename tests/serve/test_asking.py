@@ -162,6 +162,24 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
     assert count(world, "twofold_questions_refused_total", priority="interactive") == 0
 
 
+def test_as_long_as_those_who_were_refused_may_come_again_no_rung_but_the_fastest_answers() -> None:
+    async def play(world: World) -> None:
+        await world.learn()
+        await world.ask("free", priority="interactive")
+        world.gate.clear()
+        first = world.ask("first", priority="interactive")
+        await settled()
+        with pytest.raises(Refusal):
+            await world.questions.do(Query(text="hurried", priority="interactive", deadline_ms=0.001))
+        world.gate.set()
+        await first
+        await world.ask("soon after", priority="interactive")
+        world.now += PATIENCE
+        await world.ask("later", priority="interactive")
+
+    assert played(play).rungs == ["large", "large", "small", "large"]
+
+
 def test_a_deadline_that_passed_while_waiting_is_not_worked_on() -> None:
     async def play(world: World) -> None:
         world.gate.clear()  # nothing is known of costs yet, so nobody is refused early

@@ -53,6 +53,17 @@ def test_a_rung_of_which_the_ladder_is_wrong_is_told_after_some_steps() -> None:
     assert costs.of(TOP) == pytest.approx(0.042, rel=0.2)
 
 
+def test_a_rung_that_stood_still_when_it_was_tried_is_given_another_chance() -> None:
+    """A slow moment just after a step down must not keep the fastest rung from ever being used again."""
+    controller = measured()
+    for _ in range(3):
+        controller.costs.observe(FAST, 1, 0.101, 0.100)  # 50 times what is expected
+    assert controller.costs.another(FAST) < 8 * (FAST.seconds + 0.001)
+    for _ in range(1_000):
+        controller.costs.observe(TOP, 1, 0.021, 0.020)
+    assert controller.costs.another(FAST) == pytest.approx(FAST.seconds + 0.001, rel=0.1)
+
+
 def test_the_first_slow_go_is_not_believed_and_soon_forgotten() -> None:
     costs = Costs()
     costs.observe(TOP, 1, 0.5, 0.1)

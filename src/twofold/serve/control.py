@@ -31,8 +31,12 @@ STALL = 10.0
 opened, says nothing of the next; taken at its word it would have questions refused that are answered at once."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
-TURN, OWN = 3, 0.2
-"""Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and their weight."""
+TURN, OWN, MOST = 3, 0.5, 4.0
+"""Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and by what power of
+what they say it is mended; a go says at most so many times more or less, since one that stood still says nothing."""
+FORGOTTEN = 0.995
+"""The power to which what was found wrong of the other rungs is taken at each go. A rung that was found too dear to be
+worth it is not asked again, and would never be found out otherwise."""
 SPREAD = 0.5
 """The variance of counts that tells it."""
 WRONG = 16.0
@@ -152,11 +156,13 @@ class Costs:
     def _learn_rung(self, step: Step, found: float, weight: float) -> None:
         """Take in how much dearer a rung was than the ladder says."""
         own = self._own.get(step.name, 1.0)
+        self._own |= {name: wrong**FORGOTTEN for name, wrong in self._own.items() if name != step.name}
         if step.name != self._last:
             self._turned, self._last = TURN if self.known else 0, step.name
         if self._turned and self.factor > 0:
             self._turned -= 1
-            self._own[step.name] = min(max(own + OWN * (found / self.factor - own), 1 / WRONG), WRONG)
+            said = min(max(found / self.factor / own, 1 / MOST), MOST)
+            self._own[step.name] = min(max(own * said**OWN, 1 / WRONG), WRONG)
         else:
             self.factor += weight * (found / own - self.factor)
 
