@@ -31,10 +31,10 @@ STALL = 10.0
 opened, says nothing of the next; taken at its word it would have questions refused that are answered at once."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
-TURN, OWN, MOST = 3, 0.5, 4.0
+TURN, OWN, MOST = 3, 0.3, 4.0
 """Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and by what power of
 what they say it is mended; a go says at most so many times more or less, since one that stood still says nothing."""
-FORGOTTEN = 0.995
+FORGOTTEN = 0.998
 """The power to which what was found wrong of the other rungs is taken at each go. A rung that was found too dear to be
 worth it is not asked again, and would never be found out otherwise."""
 SPREAD = 0.5
