@@ -1,7 +1,7 @@
 """`Gatherer`: work that comes one by one, done together.
 
 Whatever waits when a thread becomes free is done in one go: one call of the pipeline, or one commit of the event store.
-A lone request waits for nobody; under load the batches grow by themselves.
+A lone request waits for nobody; under load the batches grow by themselves. Refusals are paced.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 class Gatherer(Generic[T, R]):
     """Does work of one kind in one thread, as much together as waits, in the order of arrival.
+
+    What is brief, see `_is_brief`, is done by the thread of the event loop itself.
 
     Args:
         work: returns for each task its result, or the error that is its answer.
