@@ -11,7 +11,7 @@ from twofold.core.query import Query
 from twofold.core.rungs import Rungs
 from twofold.core.slate import Slate
 from twofold.serve.control import Controller, Demand, Step
-from twofold.serve.gathering import PATIENCE, Gatherer
+from twofold.serve.gathering import Gatherer
 from twofold.serve.lanes import PRIORITIES, Lanes, Priority, Waiting
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics
@@ -96,8 +96,6 @@ class Questions(Gatherer[Query, Slate]):
         self._deadlines, self._brief = deadlines, brief
         self._lanes: Lanes[Asked] = Lanes()
         self._go: Go | None = None
-        self._pressed = -math.inf
-        """Until when those who were refused may come again."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -120,8 +118,6 @@ class Questions(Gatherer[Query, Slate]):
         slack, wait = self._slack(task), self.predicted(task.priority)
         # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
         if (self._busy or len(self)) and controller.costs.known and wait > slack:
-            if task.priority != "batch":
-                self._pressed = now + PATIENCE
             await self.refuse(self._late(task.priority, wait - slack))
         return await super().do(task)
 
@@ -188,10 +184,10 @@ class Questions(Gatherer[Query, Slate]):
     def _demands(self, taken: Sequence[Waiting[Asked]], now: float) -> list[Demand]:
         """Return the questions that are hardest to answer in time: of this go, and the last of each lane.
 
-        Whoever was refused may come again, and waits elsewhere meanwhile; until then no rung but the fastest will do.
+        Whoever is held back with a refusal will ask again; as long as somebody is, no rung but the fastest will do.
         """
         demands = [Demand(len(taken), min(waiting.until for waiting in taken) - now)]
-        if now < self._pressed:
+        if self._held:
             demands.append(Demand(math.inf, 0.0))
         for priority in PRIORITIES:
             last = self._lanes.last(priority)

@@ -51,6 +51,8 @@ class Gatherer(Generic[T, R]):
         self._busy = False
         self._refusing = -math.inf
         """When the last refusal would go out, were they sent at their rate."""
+        self._held = 0
+        """Refusals that are held back."""
 
     async def do(self, task: T) -> R:
         """Have one task done.
@@ -77,7 +79,11 @@ class Gatherer(Generic[T, R]):
         now = self._clock()
         self._refusing = min(max(self._refusing, now - AT_ONCE / REFUSALS) + 1 / REFUSALS, now + PATIENCE)
         if self._refusing > now:
-            await asyncio.sleep(self._refusing - now)
+            self._held += 1
+            try:
+                await asyncio.sleep(self._refusing - now)
+            finally:
+                self._held -= 1
         raise refusal
 
     def __len__(self) -> int:
