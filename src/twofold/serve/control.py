@@ -31,12 +31,8 @@ STALL = 10.0
 opened, says nothing of the next; taken at its word it would have questions refused that are answered at once."""
 SLOWLY = 0.02
 """The same for what a go costs by itself, which only goes of several sizes can tell."""
-TURN, OWN, MOST = 3, 0.3, 4.0
-"""Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and by what power of
-what they say it is mended; a go says at most so many times more or less, since one that stood still says nothing."""
-FORGOTTEN = 0.998
-"""The power to which what was found wrong of the other rungs is taken at each go. A rung that was found too dear to be
-worth it is not asked again, and would never be found out otherwise."""
+TURN, OWN = 3, 0.2
+"""Goes after a step that tell how far the ladder is wrong about a rung, as against the others, and their weight."""
 SPREAD = 0.5
 """The variance of counts that tells it."""
 WRONG = 16.0
@@ -156,13 +152,11 @@ class Costs:
     def _learn_rung(self, step: Step, found: float, weight: float) -> None:
         """Take in how much dearer a rung was than the ladder says."""
         own = self._own.get(step.name, 1.0)
-        self._own |= {name: wrong**FORGOTTEN for name, wrong in self._own.items() if name != step.name}
         if step.name != self._last:
             self._turned, self._last = TURN if self.known else 0, step.name
         if self._turned and self.factor > 0:
             self._turned -= 1
-            said = min(max(found / self.factor / own, 1 / MOST), MOST)
-            self._own[step.name] = min(max(own * said**OWN, 1 / WRONG), WRONG)
+            self._own[step.name] = min(max(own + OWN * (found / self.factor - own), 1 / WRONG), WRONG)
         else:
             self.factor += weight * (found / own - self.factor)
 
@@ -295,7 +289,12 @@ class Controller:
         return kept
 
     def _earned(self, step: Step) -> float:
-        return step.quality / max(self.costs.another(step), 1e-9)
+        """Return the quality a second of a rung that costs what the ladder says as against the others.
+
+        What it was found to cost does not count: one that was tried in a slow moment, and taken for too dear to be
+        worth it, would never be tried again.
+        """
+        return step.quality / max(self.costs.each + self.costs.factor * step.seconds, 1e-9)
 
     def _careful(self, step: Step, count: float) -> float:
         return self.costs.of(step, count) + (self.costs.high - 1) * self.costs.of(step, min(count, GO))
