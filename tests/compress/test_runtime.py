@@ -78,7 +78,8 @@ def test_memory_does_not_grow_over_200_shapes(folder: Path, name: str) -> None:
         network(feed(int(rng.integers(1, 33)), int(rng.integers(1, 257))))
         sizes.append(_resident())
     largest = 4 * 32 * 256 * WIDE
-    assert max(sizes[100:]) - max(sizes[:100]) < largest / 4
+    # What the allocator holds back moves by some MiB; a plan kept for each shape would be a hundred times that.
+    assert max(sizes[100:]) - max(sizes[:100]) < largest
 
 
 @INSTALLED
