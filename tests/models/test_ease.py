@@ -28,6 +28,18 @@ def test_both_forms_equal_the_paper(random_dataset: Dataset, form: str) -> None:
     np.testing.assert_allclose(model.score_histories(HISTORIES), expected, atol=1e-5)
 
 
+def test_a_dual_form_that_is_too_large_to_be_smoothed_scores_the_same(
+    random_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EASEConfig(reg=5.0, recency=0.8, form="dual")
+    expected = EASE(config).fit(random_dataset).score_histories(HISTORIES)
+    monkeypatch.setattr("twofold.models.ease.SMOOTH_BYTES", 0)
+    model = EASE(config).fit(random_dataset)
+    np.testing.assert_allclose(model.score_histories(HISTORIES), expected, atol=1e-5)
+    for row in range(3):
+        np.testing.assert_allclose(model.score_histories(HISTORIES.row(row)), expected[row : row + 1], atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["primal", "dual"])
 def test_recency_weighs_older_likes_less(random_dataset: Dataset, form: str) -> None:
     model = EASE(EASEConfig(reg=5.0, recency=0.5, form=form)).fit(random_dataset)

@@ -145,11 +145,19 @@ class EASE(ItemRecommender):
             return scores
         if self._smooth is not None:
             tastes = _product(history, self._smooth).T
-        else:
-            tastes = self._kernel @ np.asarray(self._fans.T @ history.T)
+        else:  # scipy multiplies the likes of all items; those of one history's are few
+            alike = self._alike(items, history[0]) if len(histories) == 1 else np.asarray(self._fans.T @ history.T)
+            tastes = self._kernel @ alike
         scores = np.ascontiguousarray((self._scaled @ tastes).T)
         scores[rows, items] += history[rows, items] * (1 - self._scale[items])
         return scores
+
+    def _alike(self, items: Codes, history: Floats) -> Floats:
+        """Return the sum of the weights of one history's items that each user liked, float32 [u, 1]."""
+        kept = np.unique(items)
+        found, lengths = entries(self._fans, kept)
+        likers = np.bincount(self._fans.indices[found], np.repeat(history[kept], lengths), len(self._kernel))
+        return likers.astype(np.float32)[:, None]
 
     def block(self, rows: Codes, columns: Codes) -> Floats:
         """See `ItemRecommender.block`; 0 where either item was never liked."""

@@ -117,7 +117,7 @@ class Questions(Gatherer[Query, Slate]):
             controller.arrived(now)
         slack, wait = self._slack(task), self.predicted(task.priority)
         # A free server tries whatever its figures say: else a slow moment would keep it from ever measuring anew.
-        if (self._busy or len(self)) and controller.costs.known and wait > slack:
+        if self.busy and controller.costs.known and wait > slack:
             await self.refuse(self._late(task.priority, wait - slack))
         return await super().do(task)
 

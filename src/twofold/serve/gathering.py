@@ -92,8 +92,8 @@ class Gatherer(Generic[T, R]):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being done, so that a task would have to wait."""
-        return self._busy
+        """Whether something is being done or waits to be, so that a task would have to wait."""
+        return self._busy or len(self) > 0
 
     def close(self) -> None:
         """Finish what is being done, and take no more."""
