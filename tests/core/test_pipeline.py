@@ -80,3 +80,24 @@ def test_activity_says_what_a_user_did(fitted: Pipeline) -> None:
     slates = pipeline.run_many([Query(user=user, k=50), Query(user="nobody", k=50), Query(k=50)])
     assert [ids.ids[3] in slate.items for slate in slates] == [False, False, True]
     assert seen == [(user, int(pipeline.dataset.log.lengths[0])), ("nobody", 0)]
+
+
+def test_slates_heed_others_where_popularity_was_asked(fitted: Pipeline) -> None:
+    user, seed = fitted.dataset.user_ids.ids[0], fitted.dataset.items["item"][1]
+    asked = [
+        (Query(user=user, k=5), False),
+        (Query(items=[seed], k=5), False),
+        (Query(user=user, k=50), True),  # filled up
+        (Query(user=user, k=5, diversity=0.1), True),  # what was filled may have been passed over
+        (Query(user="unknown"), True),
+        (Query(), True),
+        (Query(text="a"), True),
+    ]
+    assert [fitted.heeds(query, fitted.run(query)) for query, _ in asked] == [heeds for _, heeds in asked]
+
+
+def test_a_stage_heeds_what_one_that_it_needs_does(fitted: Pipeline) -> None:
+    popular, words = fitted.retrievers["popular"], fitted.fork().retrievers["words"]
+    assert (popular.heeds, words.heeds) == (True, False)
+    words.linked = {"expansion": popular}
+    assert words.heeds

@@ -3,11 +3,11 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import pytest
@@ -20,6 +20,9 @@ from twofold.flows import default_recipe
 from twofold.serve.app import create_app
 from twofold.serve.server import Server
 from twofold.serve.settings import Settings
+
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,11 @@ class Caller:
         self._http = httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def __call__(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        return self._loop.run_until_complete(self._http.request(method, path, **more))
+        return self.run(self._http.request(method, path, **more))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the application's loop."""
+        return self._loop.run_until_complete(work)
 
     def gather(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx2.Response]:
         """Ask several things at once."""
@@ -53,7 +60,7 @@ class Caller:
         async def together() -> list[httpx2.Response]:
             return await asyncio.gather(*(self._http.request(method, path, **more) for method, path, more in requests))
 
-        return self._loop.run_until_complete(together())
+        return self.run(together())
 
     def post(self, path: str, **body: Any) -> Any:
         """Post JSON and return the answer's."""

@@ -13,6 +13,7 @@ from twofold.core.rungs import Spent
 from twofold.serve.asking import Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.gathering import AT_ONCE, PATIENCE, REFUSALS
+from twofold.serve.kept import KeptSlates
 from twofold.serve.metrics import Metrics
 from twofold.serve.problems import Refusal
 
@@ -43,7 +44,7 @@ class World:
         self.spent = 0.0
         rungs: Any = SpentRungs(self)
         self.controller = Controller(steps, Steering())
-        by = Answering(SimpleNamespace(), self.controller, {}, [rungs])  # type: ignore[arg-type]
+        by = Answering(SimpleNamespace(), self.controller, KeptSlates(0), {}, [rungs])  # type: ignore[arg-type]
         self.questions = Questions(
             self._answer,
             lambda: by,

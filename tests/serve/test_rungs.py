@@ -150,8 +150,8 @@ def test_a_ladder_beside_the_artifact_answers_and_slates_say_by_which_rung(words
     with calling(settings) as call:
         found = call.post("/search", text=text, k=5)["slate"]
         assert found["rung"] == "whole"
-        again = call.post("/search", text=text, k=5)["slate"]
-        assert [pick["item"] for pick in again["picks"]] == [pick["item"] for pick in found["picks"]]
+        again = call.post("/search", text=text, k=4)["slate"]
+        assert [pick["item"] for pick in again["picks"]] == [pick["item"] for pick in found["picks"][:4]]
         assert found["settings"] == {"words": {"rung": "whole", "depth": None}}
         assert call.post("/trending")["slate"]["rung"] == "whole"
         ladder = call("GET", "/ladder").json()

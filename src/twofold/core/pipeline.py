@@ -261,6 +261,26 @@ class Pipeline:
         popular = self.fuser.fuse(*self.opinions(batch, "nothing"), batch.allowed, size=len(batch), k=wanted)
         return found.then(popular).head(k)
 
+    def heeds(self, query: Query, slate: Slate) -> bool:
+        """Return whether what others do may change the slate that a query got, see `observe`.
+
+        If not, it stays what it is until its user does something or the catalogue changes.
+        """
+        given = {
+            "text": query.text is not None,
+            "image": query.image is not None,
+            "items": bool(query.items),
+            "history": query.user is not None or bool(query.history),
+            # What is missing to k is filled with it, and `diversity` may have passed over what was filled.
+            "nothing": query.text is not None
+            or query.diversity > 0
+            or len(slate) < query.k
+            or any(name.startswith("nothing.") for pick in slate.picks for name in pick.sources),
+        }
+        weights = [self.recipe.evidence.of(kind) for kind in EVIDENCE if given[kind]]
+        asked = {name for part in weights for name, weight in part.items() if weight != 0}
+        return any(stage.heeds for name, stage in self.stages.items() if name in asked or name not in self.retrievers)
+
     def _arranged(self, query: Query, found: Candidates) -> Candidates:
         """Return the k best of one query's ranking, or those that are good and differ."""
         if not query.diversity:

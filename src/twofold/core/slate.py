@@ -36,7 +36,7 @@ class Slate:
     shortfall: str | None = None
     """Why there are fewer than k picks; None where there are k."""
     milliseconds: dict[str, float] = field(default_factory=dict)
-    """Time spent in each stage."""
+    """Time spent in each stage; none where the slate was kept from before."""
     rung: str | None = None
     """Which step of a server's ladder made it; None where there is no ladder."""
     settings: dict[str, Setting] = field(default_factory=dict)

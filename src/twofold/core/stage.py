@@ -72,6 +72,11 @@ class Stage(ABC):
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Learn from a dataset and return self."""
 
+    @property
+    def heeds(self) -> bool:
+        """Whether `observe` changes anything, here or in a stage that this one needs."""
+        return type(self).observe is not Stage.observe or any(stage.heeds for stage in self.linked.values())
+
     def learns_log(self) -> bool:
         """Return whether `fit` learns from what people did; if not, one fit serves every part of a log."""
         return True

@@ -12,8 +12,9 @@ from twofold.core.rungs import Rungs
 from twofold.core.slate import Slate
 from twofold.serve.control import Controller, Demand, Step
 from twofold.serve.gathering import Gatherer
+from twofold.serve.kept import KeptSlates
 from twofold.serve.lanes import PRIORITIES, Lanes, Priority, Waiting
-from twofold.serve.live import Live
+from twofold.serve.live import Live, Stamp
 from twofold.serve.metrics import Metrics
 from twofold.serve.problems import Refusal
 from twofold.serve.rungs import CachedRungs
@@ -34,12 +35,27 @@ class Answering:
 
     live: Live
     controller: Controller
+    kept: KeptSlates
     searchers: Mapping[str, CachedRungs] = field(default_factory=dict)
     """The encoders of search texts, by their names in the recipe."""
     ladder: Sequence[Rungs] | None = None
     """What runs in the stages that the controller's steps set; None where there is no ladder."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's manifest."""
+
+    def own(self, step: Step) -> Step:
+        """Return the step of its own ladder with the name of another one's, else the one in use."""
+        return next((own for own in self.controller.steps if own.name == step.name), self.controller.current)
+
+    def find(self, query: Query, stamp: Stamp, step: Step) -> Slate | None:
+        """Return a slate that was kept, if it is what would be answered now, or better."""
+        return self.kept.find(query, stamp, self.own(step).quality)
+
+    def keep(self, query: Query, stamp: Stamp, slate: Slate) -> None:
+        """Keep a slate; its stamp is of before it was made."""
+        made = next((step.quality for step in self.controller.steps if step.name == slate.rung), 1.0)
+        heeds = self.live.pipeline.heeds(query, slate)
+        self.kept.put(query, stamp if heeds else stamp._replace(others=None), made, slate)
 
     def signed(self, slate: Slate, query: Query, step: Step) -> Slate:
         """Return a slate that says which step made it; a better one, where a better rung's vector was kept."""
@@ -120,6 +136,11 @@ class Questions(Gatherer[Query, Slate]):
         if self.busy and controller.costs.known and wait > slack:
             await self.refuse(self._late(task.priority, wait - slack))
         return await super().do(task)
+
+    def step(self) -> Step:
+        """Return the step that answers now; quiet counts also where nothing is asked."""
+        controller = self._by().controller
+        return controller.current if self.busy else controller.choose(self._clock(), [])
 
     def _slack(self, query: Query) -> float:
         return self._deadlines[query.priority] if query.deadline_ms is None else query.deadline_ms / 1000

@@ -6,10 +6,10 @@ of the pipeline, which takes the place of the one that answers when it is ready.
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,7 @@ from twofold.events import EventStore, Stored
 from twofold.serve.experiments import Experiments
 from twofold.serve.worth import Worth
 
-__all__ = ["Live", "item_rows"]
+__all__ = ["Live", "Stamp", "item_rows"]
 
 log = logging.getLogger("twofold.serve")
 
@@ -39,6 +39,21 @@ class Deed:
     item: Id
     value: float
     timestamp: int
+
+
+class Stamp(NamedTuple):
+    """What the answer to a question depends on beside the question: numbers that grow whenever it may have changed."""
+
+    catalogue: int
+    """Items, and which of them may be shown."""
+    user: int
+    """What the user did."""
+    others: int | None
+    """What anybody did; None where it makes no difference."""
+
+    def matches(self, made: "Stamp") -> bool:
+        """Return whether what was made under another stamp, once, would be made again under this one."""
+        return self[:2] == made[:2] and made.others in (None, self.others)
 
 
 class Live:
@@ -74,6 +89,8 @@ class Live:
         self._deeds: dict[str, deque[Deed]] = {}
         self._forgotten: set[str] = set()
         self._described: dict[str, Event] = {}
+        # All three grow behind the change that they tell of: what was made meanwhile then counts as made before it.
+        self._catalogues, self._others, self._told = 0, 0, Counter[str]()
         self._missed: list[Histories] | None = None
         self._following, self._putting, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
         self._pipeline = pipeline
@@ -83,6 +100,11 @@ class Live:
     def pipeline(self) -> Pipeline:
         """The pipeline that answers now; take it once for each answer."""
         return self._pipeline
+
+    def stamp(self, user: Id | None) -> Stamp:
+        """Return what an answer to a user, or to nobody in particular, depends on now."""
+        told = 0 if user is None else self._told[str(user)]
+        return Stamp(self._catalogues, told, self._others)
 
     def catch_up(self) -> None:
         """Take in all that is stored, items too."""
@@ -144,12 +166,14 @@ class Live:
             if key not in self._deeds:
                 self._deeds[key] = deque(maxlen=self._pipeline.recipe.recent)
             self._deeds[key].append(deed)
+            self._told[key] += 1
         return deed
 
     def _forget(self, user: str) -> None:
         self._forgotten.add(user)
         self._deeds.pop(user, None)
         self.users.pop(user, None)
+        self._told[user] += 1
 
     def _observe(self, deeds: Sequence[Deed]) -> None:
         with self._changing:
@@ -157,10 +181,12 @@ class Live:
             self._pipeline.observe(events)
             if self._missed is not None:
                 self._missed.append(events)
+            self._others += 1
 
     def _hide(self) -> None:
         with self._changing:
             self._pipeline.available = self._available(self._pipeline.dataset)
+            self._catalogues += 1
 
     def _available(self, dataset: Dataset) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
         if not self.hidden:
@@ -187,6 +213,7 @@ class Live:
                 self._missed = None
                 fork.available = self._available(fork.dataset)
                 self._pipeline = fork
+                self._catalogues += 1
             return len(described)
 
     def _with_items(self, pipeline: Pipeline, described: Sequence[Event]) -> Pipeline:

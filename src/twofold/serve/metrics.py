@@ -75,6 +75,9 @@ class Metrics:
         self.vectors = Counter(
             "twofold_query_vectors", "Search texts whose vector was kept, or not.", ["cache"], registry=registry
         )
+        self.kept = Counter(
+            "twofold_question_slates", "Questions whose slate was kept, or not.", ["cache"], registry=registry
+        )
         self.behind = Gauge(
             "twofold_events_behind", "Stored events unknown yet.", registry=registry, multiprocess_mode="livemax"
         )

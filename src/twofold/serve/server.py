@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,11 @@ from twofold.core.threads import available_threads
 from twofold.events import EventStore, LoggedSlate, SqlStore
 from twofold.serve import wire
 from twofold.serve.asking import Answering, Questions
-from twofold.serve.beside import Beside
+from twofold.serve.beside import Beside, Directed
 from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.experiments import RESERVED, Assigned, Experiments, unit_of
 from twofold.serve.gathering import Gatherer, plain
+from twofold.serve.kept import KeptSlates
 from twofold.serve.keys import Keyring, read_keys
 from twofold.serve.live import Live
 from twofold.serve.metrics import Metrics, told_count
@@ -44,6 +46,8 @@ LOOK_SECONDS = 0.25
 """How often the artifact's link and the keys are looked at."""
 MANIFEST = "manifest.json"
 WRITES_TOGETHER = 256
+PICKS = 10
+"""What a slate has, where so many slates are kept."""
 BEHIND = 1_000
 """So many unread events, and a worker asks for no more traffic until it has caught up."""
 
@@ -122,8 +126,11 @@ class Server:
 
     def live_of(self, assigned: Assigned) -> Live:
         """Return what answers such questions."""
-        by = self.beside.opened.get(assigned.artifact or "", self.answering)
-        return by.live
+        return self._by(assigned.artifact).live
+
+    def _by(self, artifact: str | None) -> Answering:
+        """Return what answers where an arm names an artifact, or none."""
+        return self.beside.opened.get(artifact or "", self.answering)
 
     def log_slate(self, slate: Slate, live: Live, user: Id | None, assigned: Assigned) -> None:
         """Have a slate logged as it is served."""
@@ -140,14 +147,24 @@ class Server:
         )
 
     async def ask(self, query: Query) -> Slate:
-        """Answer a query, together with others that wait.
+        """Answer a query: by the slate that it got before where that still stands, else together with others that wait.
 
         Raises:
             DataError: a filter does not fit the catalogue.
             Refusal: too many wait.
         """
         self.metrics.waiting.set(len(self.questions))
-        return await self.questions.do(query)
+        artifact = query.artifact if isinstance(query, Directed) else None
+        by = self._by(artifact)
+        stamp = by.live.stamp(query.user)
+        kept = by.find(query, stamp, self.questions.step())
+        self.metrics.kept.labels("miss" if kept is None else "hit").inc()
+        if kept is not None:
+            return replace(kept, id=uuid.uuid4().hex, milliseconds={})
+        slate = await self.questions.do(query)
+        if self._by(artifact) is by:  # else another one may have answered
+            by.keep(query, stamp, slate)
+        return slate
 
     async def record(self, events: Sequence[Event]) -> None:
         """Store events; when it returns they outlast a crash, and what people did counts in this worker.
@@ -187,8 +204,7 @@ class Server:
         now, by = time.monotonic(), self.answering
         controller = by.controller
         arriving, waiting = controller.rate(now), len(self.questions)
-        if not waiting and not self.questions.busy:
-            controller.choose(now, [])  # quiet counts also where nothing is asked
+        current = self.questions.step()
         if by.ladder is None:
             return wire.Ladder(arriving=arriving, waiting=waiting)
         rungs = [
@@ -202,7 +218,7 @@ class Server:
         ]
         return wire.Ladder(
             rungs=rungs,
-            current=controller.current.name,
+            current=current.name,
             floor=self.settings.quality_floor,
             arriving=arriving,
             waiting=waiting,
@@ -212,8 +228,7 @@ class Server:
         """Answer queries, each by the artifact that its arm names, at the step of its own ladder with the same name."""
         answers: dict[int, Slate | Exception] = {}
         for other, places in self.beside.split(by, queries):
-            own = next((one for one in other.controller.steps if one.name == step.name), other.controller.current)
-            found = self._answer_by(other, own, [queries[place] for place in places])
+            found = self._answer_by(other, other.own(step), [queries[place] for place in places])
             answers |= zip(places, found, strict=True)
             if other is not by:  # what it spent steers nothing, and is not to pile up
                 for rungs in {*other.searchers.values(), *(other.ladder or ())}:
@@ -328,7 +343,7 @@ class Server:
         """
         searchers = cache_searches(live.pipeline, live.name, self._vectors)
         steering, named = Steering(floor=self.settings.quality_floor), self.settings.ladder
-        place = named or ladder_of(folder)
+        place, kept = named or ladder_of(folder), KeptSlates(PICKS * self.settings.cached_slates)
         if named or (place / LADDER).is_file():
             # One is left to requests that come meanwhile: threads of one call wait for the slowest of them.
             threads = max(1, available_threads() // self.settings.most_workers - 1)
@@ -339,9 +354,9 @@ class Server:
                     raise
                 self._tell(f"the ladder beside the artifact is not used: {error}")
             else:
-                return Answering(live, Controller(steps, steering, now=time.monotonic()), searchers, rungs)
+                return Answering(live, Controller(steps, steering, now=time.monotonic()), kept, searchers, rungs)
         only = Step(name="", quality=1.0, seconds=0.0)
-        return Answering(live, Controller([only], steering, now=time.monotonic()), searchers)
+        return Answering(live, Controller([only], steering, now=time.monotonic()), kept, searchers)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
