@@ -4,7 +4,6 @@ import copy
 import json
 import math
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from twofold.core.ids import Codes, Id
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.recipe import EVIDENCE, Recipe
 from twofold.core.scores import Candidates, Mask, Scores
-from twofold.core.slate import Pick, Slate
+from twofold.core.slate import Pick, Slate, new_id
 from twofold.core.stage import Encoder, Expander, Fuser, Progress, Ranker, Retriever, Stage, link, make_stage
 
 __all__ = ["Pipeline"]
@@ -200,7 +199,7 @@ class Pipeline:
             "explain": (time.perf_counter() - ranked) * 1000,
         }
         return [
-            Slate(picks=found, id=uuid.uuid4().hex, shortfall=_shortfall(query, len(found)), milliseconds=spent)
+            Slate(picks=found, id=new_id(), shortfall=_shortfall(query, len(found)), milliseconds=spent)
             for query, found in zip(queries, picks, strict=True)
         ]
 

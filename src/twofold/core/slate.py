@@ -1,5 +1,6 @@
 """`Slate`: the answer to a query."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from twofold.core.ids import Id
 from twofold.core.ladder import Setting
 
-__all__ = ["Pick", "Slate"]
+__all__ = ["Pick", "Slate", "new_id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +58,8 @@ class Slate:
     def as_dict(self) -> dict[str, Any]:
         """Return the slate as plain values for JSON."""
         return asdict(self)
+
+
+def new_id() -> str:
+    """Return an id that no other slate has: 128 bits by chance, in hexadecimal digits."""
+    return secrets.token_hex(16)

@@ -1,6 +1,7 @@
 """Who may ask: API keys where there are any, else this machine alone."""
 
 import math
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -23,8 +24,7 @@ def admit(server: Server, request: Request, role: Role | None) -> None:
         Refusal: it may not, or comes too soon after others of the same key.
     """
     if server.keyring is None:
-        host = _hostname(request.headers.get("host", ""))
-        if not is_loopback(host):
+        if not _names_this_machine(request.headers.get("host", "")):
             raise Refusal(403, "this server answers only to its own machine; ask it as 127.0.0.1 or give it keys.")
         return
     if role is None:
@@ -58,8 +58,9 @@ def _token(request: Request) -> str:
     return token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
 
 
-def _hostname(host: str) -> str:
+@lru_cache(maxsize=16)
+def _names_this_machine(host: str) -> bool:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False

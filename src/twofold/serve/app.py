@@ -107,9 +107,7 @@ def _endpoint(operation: Operation) -> Endpoint:
             raise
         except BaseException as error:
             response = answer_problem(request, plain(error))
-        metrics = server.metrics
-        metrics.requests.labels(operation.path, operation.method, response.status_code).inc()
-        metrics.seconds.labels(operation.path).observe(time.perf_counter() - begun)
+        server.metrics.answered(operation.path, operation.method, response.status_code, time.perf_counter() - begun)
         return response
 
     return answer

@@ -140,7 +140,8 @@ class Questions(Gatherer[Query, Slate]):
     def step(self) -> Step:
         """Return the step that answers now; quiet counts also where nothing is asked."""
         controller = self._by().controller
-        return controller.current if self.busy else controller.choose(self._clock(), [])
+        idle = not self.busy and controller.current is not controller.steps[0]
+        return controller.choose(self._clock(), []) if idle else controller.current
 
     def _slack(self, query: Query) -> float:
         return self._deadlines[query.priority] if query.deadline_ms is None else query.deadline_ms / 1000

@@ -35,12 +35,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
+        self._requests = Counter(
             "twofold_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "twofold_request_seconds", "From the first byte to the last.", ["route"], buckets=SECONDS, registry=registry
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.events = Counter("twofold_events", "Events stored for the first time.", ["kind"], registry=registry)
         self.attributed = Counter(
             "twofold_attributed_events", "Events that name the slate they answer.", ["kind"], registry=registry
@@ -75,15 +76,25 @@ class Metrics:
         self.vectors = Counter(
             "twofold_query_vectors", "Search texts whose vector was kept, or not.", ["cache"], registry=registry
         )
-        self.kept = Counter(
+        slates = Counter(
             "twofold_question_slates", "Questions whose slate was kept, or not.", ["cache"], registry=registry
         )
+        self.kept, self.missed = slates.labels("hit"), slates.labels("miss")
         self.behind = Gauge(
             "twofold_events_behind", "Stored events unknown yet.", registry=registry, multiprocess_mode="livemax"
         )
         self.logged = Counter("twofold_slates_logged", "Slates that were logged.", registry=registry)
         self.lost = Counter("twofold_slates_lost", "Slates that were to be logged and could not be.", registry=registry)
         self.swaps = Counter("twofold_artifact_swaps", "Artifacts put in place.", ["result"], registry=registry)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request, which took so long."""
+        key = (route, method, status)
+        if key not in self._answered:  # to look labels up takes longer than to count
+            self._answered[key] = self._requests.labels(*key), self._seconds.labels(route)
+        count, took = self._answered[key]
+        count.inc()
+        took.observe(seconds)
 
     def text(self) -> bytes:
         """Return all figures, those of all workers, in the text format of Prometheus."""

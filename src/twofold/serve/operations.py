@@ -241,15 +241,18 @@ async def _served(server: Server, request: Request, ask: wire.Asked, more: Mappi
         deadline_ms=ask.deadline_ms,
         **more,
     )
-    asked = server.ask(query)
-    # Only what has to wait can be dropped in time, and only then is it worth listening for a caller that hangs up.
-    slate = await (heard(request, asked) if server.questions.busy else asked)
+    slate = server.find(query)
+    if slate is None:
+        asked = server.ask(query)
+        # Only what has to wait can be dropped in time, and only then is it worth listening for a caller that hangs up.
+        slate = await (heard(request, asked) if server.questions.busy else asked)
     live = server.live_of(assigned)
-    slate = replace(
-        slate,
-        arms={one.experiment: one.arm for one in assigned.arms},
-        attributes=shown(live.pipeline.dataset, slate, ask.show),
-    )
+    if assigned.arms or ask.show:
+        slate = replace(
+            slate,
+            arms={one.experiment: one.arm for one in assigned.arms},
+            attributes=shown(live.pipeline.dataset, slate, ask.show),
+        )
     if assigned.arms or server.settings.log_slates:
         server.log_slate(slate, live, user, assigned)
     return wire.Served(slate=slate, artifact=live.name)

@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.rungs import apply_settings
-from twofold.core.slate import Slate
+from twofold.core.slate import Slate, new_id
 from twofold.core.threads import available_threads
 from twofold.events import EventStore, LoggedSlate, SqlStore
 from twofold.serve import wire
@@ -126,11 +125,7 @@ class Server:
 
     def live_of(self, assigned: Assigned) -> Live:
         """Return what answers such questions."""
-        return self._by(assigned.artifact).live
-
-    def _by(self, artifact: str | None) -> Answering:
-        """Return what answers where an arm names an artifact, or none."""
-        return self.beside.opened.get(artifact or "", self.answering)
+        return self.beside.opened.get(assigned.artifact or "", self.answering).live
 
     def log_slate(self, slate: Slate, live: Live, user: Id | None, assigned: Assigned) -> None:
         """Have a slate logged as it is served."""
@@ -146,23 +141,25 @@ class Server:
             )
         )
 
+    def find(self, query: Query) -> Slate | None:
+        """Return the slate that a query got before, under a new id, if that is what would be answered now."""
+        by = self._by(query)
+        kept = by.find(query, by.live.stamp(query.user), self.questions.step())
+        (self.metrics.missed if kept is None else self.metrics.kept).inc()
+        return None if kept is None else replace(kept, id=new_id(), milliseconds={})
+
     async def ask(self, query: Query) -> Slate:
-        """Answer a query: by the slate that it got before where that still stands, else together with others that wait.
+        """Answer a query anew, together with others that wait.
 
         Raises:
             DataError: a filter does not fit the catalogue.
             Refusal: too many wait.
         """
         self.metrics.waiting.set(len(self.questions))
-        artifact = query.artifact if isinstance(query, Directed) else None
-        by = self._by(artifact)
+        by = self._by(query)
         stamp = by.live.stamp(query.user)
-        kept = by.find(query, stamp, self.questions.step())
-        self.metrics.kept.labels("miss" if kept is None else "hit").inc()
-        if kept is not None:
-            return replace(kept, id=uuid.uuid4().hex, milliseconds={})
         slate = await self.questions.do(query)
-        if self._by(artifact) is by:  # else another one may have answered
+        if self._by(query) is by:  # else another one may have answered
             by.keep(query, stamp, slate)
         return slate
 
@@ -249,6 +246,10 @@ class Server:
         if by.ladder is None:
             return slates
         return [by.signed(slate, query, step) for query, slate in zip(queries, slates, strict=True)]
+
+    def _by(self, query: Query) -> Answering:
+        """Return what answers a query."""
+        return self.beside.opened.get(query.artifact, self.answering) if isinstance(query, Directed) else self.answering
 
     def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
         self.store.append([event for batch in batches for event in batch])
