@@ -339,9 +339,9 @@ def serve(
         float, typer.Option(help="The share of the top step's quality that answers keep under any load.")
     ] = 0.9,
     deadline_ms: Annotated[float, typer.Option(help="By when interactive questions are to be answered.")] = 100.0,
-    cached_slates: Annotated[
-        int, typer.Option(help="Slates of ten that are kept while they are what would be answered anew; 0 for none.")
-    ] = 10_000,
+    slates_mb: Annotated[
+        float, typer.Option(help="Megabytes of slates, kept while they are what would be answered anew; 0 keeps none.")
+    ] = 32.0,
     log_slates: Annotated[
         bool, typer.Option("--log-slates", help="Log every slate, not only those that are part of an experiment.")
     ] = False,
@@ -364,7 +364,7 @@ def serve(
         ladder=ladder,
         quality_floor=quality_floor,
         interactive_ms=deadline_ms,
-        cached_slates=cached_slates,
+        slates_mb=slates_mb,
         log_slates=log_slates,
     )
     run_server(settings, lambda url: out.print(f"serving {artifact} at {url}; for programs see {url}/docs"))

@@ -21,7 +21,6 @@ from twofold.serve.app import create_app
 from twofold.serve.server import Server
 from twofold.serve.settings import Settings
 
-
 T = TypeVar("T")
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.serve.conftest import Caller, calling, until
 
 from twofold.core import Event, Pipeline, Query, Slate
+from twofold.core.ladder import Setting
 from twofold.core.slate import Pick
 from twofold.events import SqlStore
 from twofold.flows import default_recipe
@@ -77,7 +78,7 @@ def test_a_user_who_is_forgotten_is_answered_anew(call: Caller) -> None:
 
 
 def test_none_are_kept_where_none_shall_be(settings: Settings) -> None:
-    with calling(replace(settings, cached_slates=0)) as call:
+    with calling(replace(settings, slates_mb=0)) as call:
         assert call.picks("/trending") == call.picks("/trending")
         assert hits(call) == 0
 
@@ -156,38 +157,62 @@ def test_another_artifact_answers_anew(artifact: Path, fitted: Pipeline, tmp_pat
         assert hits(call) == 0
 
 
+def test_a_slate_comes_back_as_it_was(fitted: Pipeline) -> None:
+    query = Query(text=fitted.dataset.items["title"][0], k=3)
+    slate = replace(fitted.run(query), rung="a", settings={"stage": Setting(rung="b", depth=3)})
+    kept = KeptSlates(100_000)
+    kept.put(query, NOW, 1, slate, heeds=True)
+    assert kept.find(query, NOW, 1) == slate
+    assert isinstance(slate.picks[0].item, str)
+    numbers = slate_of(5, "5")  # type: ignore[arg-type]
+    kept.put(query, NOW, 1, numbers, heeds=True)
+    assert kept.find(query, NOW, 1) == numbers
+
+
 def test_what_a_worse_step_made_does_not_outlast_its_turn() -> None:
-    kept = KeptSlates(100)
-    query, slate = Query(text="a"), slate_of("a")
-    kept.put(query, NOW, 0.8, slate)
-    assert kept.find(query, NOW, 0.8) is slate
-    assert kept.find(query, NOW, 0.7) is slate
+    kept, query = KeptSlates(10_000), Query(text="a")
+    kept.put(query, NOW, 0.8, slate_of("a"), heeds=False)
+    assert kept.find(query, NOW, 0.8) == slate_of("a")
+    assert kept.find(query, NOW, 0.7) == slate_of("a")
     assert kept.find(query, NOW, 1.0) is None
 
 
 def test_slates_that_were_not_asked_for_longest_make_room() -> None:
-    kept, queries = KeptSlates(10), [Query(text=text) for text in "abcd"]
-    for query in queries[:3]:
-        kept.put(query, NOW, 1, slate_of("x", "y"))  # each takes three places
+    kept, queries = KeptSlates(3_000), [Query(text=text) for text in "abcdef"]
+    for query in queries[:4]:
+        kept.put(query, NOW, 1, slate_of("x"), heeds=True)
     assert kept.find(queries[0], NOW, 1) is not None
-    kept.put(queries[3], NOW, 1, slate_of())
     assert len(kept) == 4
-    kept.put(queries[3], NOW, 1, slate_of("x"))
-    assert [kept.find(query, NOW, 1) is not None for query in queries] == [True, False, True, True]
-    kept.put(queries[3], NOW, 1, slate_of(*"abcdefghijkl"))
+    kept.put(queries[4], NOW, 1, slate_of("y"), heeds=True)
+    assert [kept.find(query, NOW, 1) is not None for query in queries[:5]] == [True, False, True, True, True]
+    for _ in range(10):  # one that is kept anew takes no more room
+        kept.put(queries[4], NOW, 1, slate_of("z"), heeds=True)
+    assert len(kept) == 4
+    kept.put(queries[5], NOW, 1, slate_of(*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), heeds=True)
     assert len(kept) == 0
 
 
 def test_a_picture_is_not_kept() -> None:
-    kept = KeptSlates(10)
-    kept.put(Query(image=b"x"), NOW, 1, slate_of("a"))
+    kept = KeptSlates(10_000)
+    kept.put(Query(image=b"x"), NOW, 1, slate_of("a"), heeds=False)
     assert len(kept) == 0
 
 
-def test_a_stamp_tells_what_is_still_true() -> None:
-    made = Stamp(1, 2, 3)
-    assert Stamp(1, 2, 3).matches(made)
-    assert not Stamp(2, 2, 3).matches(made)
-    assert not Stamp(1, 3, 3).matches(made)
-    assert not Stamp(1, 2, 4).matches(made)
-    assert Stamp(1, 2, 4).matches(made._replace(others=None))
+def test_what_has_changed_is_dropped_and_makes_room() -> None:
+    kept, alone, heeding, other = KeptSlates(10_000), Query(text="a"), Query(text="b"), Query(text="c")
+
+    def put(stamp: Stamp) -> None:
+        kept.put(alone, stamp, 1, slate_of("x"), heeds=False)
+        kept.put(heeding, stamp, 1, slate_of("x"), heeds=True)
+
+    put(NOW)
+    assert kept.find(alone, Stamp(0, 1, 0), 1) is None  # the user did something
+    assert kept.find(other, Stamp(0, 0, 1), 1) is None
+    assert len(kept) == 1
+    assert kept.find(alone, Stamp(0, 0, 1), 1) is not None
+    put(NOW)  # made before, and told late
+    assert [kept.find(query, Stamp(0, 0, 1), 1) is not None for query in (alone, heeding)] == [True, False]
+    assert kept.find(other, Stamp(1, 0, 1), 1) is None
+    assert len(kept) == 0
+    put(NOW)
+    assert len(kept) == 0

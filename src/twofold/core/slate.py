@@ -1,7 +1,7 @@
 """`Slate`: the answer to a query."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class Slate:
     """Which rung and how many candidates each stage used that the ladder sets."""
     arms: dict[str, str] = field(default_factory=dict)
     """For each experiment that the slate is part of, the arm that it came by."""
-    attributes: Sequence[Mapping[str, Any]] = ()
+    attributes: tuple[Mapping[str, Any], ...] = ()
     """For each pick, the columns of the catalogue that the question wanted to see."""
 
     def __len__(self) -> int:

@@ -54,8 +54,7 @@ class Answering:
     def keep(self, query: Query, stamp: Stamp, slate: Slate) -> None:
         """Keep a slate; its stamp is of before it was made."""
         made = next((step.quality for step in self.controller.steps if step.name == slate.rung), 1.0)
-        heeds = self.live.pipeline.heeds(query, slate)
-        self.kept.put(query, stamp if heeds else stamp._replace(others=None), made, slate)
+        self.kept.put(query, stamp, made, slate, heeds=self.live.pipeline.heeds(query, slate))
 
     def signed(self, slate: Slate, query: Query, step: Step) -> Slate:
         """Return a slate that says which step made it; a better one, where a better rung's vector was kept."""

@@ -39,14 +39,14 @@ def check_columns(dataset: Dataset, names: Sequence[str]) -> None:
             raise DataError(f"no item has a column {name!r}; {nearest(name, dataset.items.columns)}")
 
 
-def shown(dataset: Dataset, slate: Slate, columns: Sequence[str]) -> list[dict[str, object]]:
+def shown(dataset: Dataset, slate: Slate, columns: Sequence[str]) -> tuple[dict[str, object], ...]:
     """Return some columns of each item of a slate."""
     if not columns:
-        return []
+        return ()
     codes = dataset.item_ids.encode(slate.items)
     # Another artifact, with other columns, may answer by now.
     rows = dataset.items.select(name for name in dict.fromkeys(columns) if name in dataset.items.columns)
-    return [rows.row(code, named=True) if code >= 0 else {} for code in codes.tolist()]
+    return tuple(rows.row(code, named=True) if code >= 0 else {} for code in codes.tolist())
 
 
 def describe_catalogue(dataset: Dataset) -> Catalogue:

@@ -12,26 +12,33 @@ from twofold.serve.live import Stamp
 
 __all__ = ["KeptSlates"]
 
+BESIDE = 500
+"""Bytes of a question and of what else belongs to a slate, about."""
+ENCODER, DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Slate)
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A slate, and what it was made of."""
 
-    slate: Slate
+    slate: bytes
+    """As MessagePack: a tenth of the memory of objects, which Python's collector of garbage would look through, too."""
     quality: float
-    stamp: Stamp
+    user: int
 
 
 class KeptSlates:
     """The slates of one artifact that were asked for last; for one thread.
 
     Args:
-        most: picks of all of them together, so that memory stays bounded.
+        most: bytes of all of them together.
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._count = most, 0
+        self._most, self._held = most, 0
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._heeding: set[Hashable] = set()
+        self._now = Stamp(0, 0, 0)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -44,15 +51,16 @@ class KeptSlates:
             stamp: what a slate would be made of now.
             quality: of the step that would make it, which a kept one must not fall short of.
         """
+        self._forget(stamp)
         key = _key(query)
         if key is None or (kept := self._kept.get(key)) is None:
             return None
-        if kept.quality < quality or not stamp.matches(kept.stamp):
+        if kept.user != stamp.user or kept.quality < quality:
             return None
         self._kept.move_to_end(key)
-        return kept.slate
+        return DECODER.decode(kept.slate)
 
-    def put(self, query: Query, stamp: Stamp, quality: float, slate: Slate) -> None:
+    def put(self, query: Query, stamp: Stamp, quality: float, slate: Slate, *, heeds: bool) -> None:
         """Keep a slate; those that were not asked for longest make room.
 
         Args:
@@ -60,21 +68,34 @@ class KeptSlates:
             stamp: what it was made of, as it was before it was made.
             quality: of the step that made it.
             slate: the slate.
+            heeds: whether it may change by what others do.
         """
         key = _key(query)
-        if key is None:
+        if key is None or stamp.catalogue < self._now.catalogue or (heeds and stamp.others < self._now.others):
             return
+        self._drop(key)
+        self._kept[key] = kept = Kept(ENCODER.encode(slate), quality, stamp.user)
+        self._held += len(kept.slate) + BESIDE
+        if heeds:
+            self._heeding.add(key)
+        while self._held > self._most:
+            self._drop(next(iter(self._kept)))
+
+    def _forget(self, stamp: Stamp) -> None:
+        """Drop what has changed for all."""
+        if stamp.catalogue != self._now.catalogue:
+            self._kept.clear()
+            self._heeding.clear()
+            self._held = 0
+        elif stamp.others != self._now.others:
+            for key in [*self._heeding]:
+                self._drop(key)
+        self._now = stamp
+
+    def _drop(self, key: Hashable) -> None:
         if (old := self._kept.pop(key, None)) is not None:
-            self._count -= _size(old.slate)
-        self._kept[key] = Kept(slate, quality, stamp)
-        self._count += _size(slate)
-        while self._count > self._most:
-            _, oldest = self._kept.popitem(last=False)
-            self._count -= _size(oldest.slate)
-
-
-def _size(slate: Slate) -> int:
-    return len(slate) + 1  # an empty one takes room, too
+            self._held -= len(old.slate) + BESIDE
+            self._heeding.discard(key)
 
 
 def _key(query: Query) -> Hashable | None:

@@ -48,12 +48,8 @@ class Stamp(NamedTuple):
     """Items, and which of them may be shown."""
     user: int
     """What the user did."""
-    others: int | None
-    """What anybody did; None where it makes no difference."""
-
-    def matches(self, made: "Stamp") -> bool:
-        """Return whether what was made under another stamp, once, would be made again under this one."""
-        return self[:2] == made[:2] and made.others in (None, self.others)
+    others: int
+    """What anybody did."""
 
 
 class Live:

@@ -45,8 +45,6 @@ LOOK_SECONDS = 0.25
 """How often the artifact's link and the keys are looked at."""
 MANIFEST = "manifest.json"
 WRITES_TOGETHER = 256
-PICKS = 10
-"""What a slate has, where so many slates are kept."""
 BEHIND = 1_000
 """So many unread events, and a worker asks for no more traffic until it has caught up."""
 
@@ -344,7 +342,7 @@ class Server:
         """
         searchers = cache_searches(live.pipeline, live.name, self._vectors)
         steering, named = Steering(floor=self.settings.quality_floor), self.settings.ladder
-        place, kept = named or ladder_of(folder), KeptSlates(PICKS * self.settings.cached_slates)
+        place, kept = named or ladder_of(folder), KeptSlates(int(self.settings.slates_mb * 1e6))
         if named or (place / LADDER).is_file():
             # One is left to requests that come meanwhile: threads of one call wait for the slowest of them.
             threads = max(1, available_threads() // self.settings.most_workers - 1)

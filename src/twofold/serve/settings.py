@@ -8,6 +8,8 @@ from twofold.core.errors import ConfigError
 
 __all__ = ["Settings"]
 
+LARGEST_MB = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -52,8 +54,8 @@ class Settings:
     """The share of the top rung's quality below which no rung answers."""
     cached_vectors: int = 10_000
     """Search texts whose vectors are kept."""
-    cached_slates: int = 10_000
-    """Slates of ten picks that are kept, each for as long as it is what would be answered anew; 0 keeps none."""
+    slates_mb: float = 32.0
+    """Megabytes of slates that are kept, each for as long as it is what would be answered anew; 0 keeps none."""
     log_slates: bool = False
     """Whether every slate is logged, and not only those that are part of an experiment."""
     follow_seconds: float = 0.02
@@ -68,8 +70,8 @@ class Settings:
             raise ConfigError("bounds of a server must be above 0; raise them.")
         if min(self.interactive_ms, self.standard_ms, self.batch_ms) <= 0 or self.cached_vectors < 1:
             raise ConfigError("deadlines and the number of kept vectors must be above 0; raise them.")
-        if self.cached_slates < 0:
-            raise ConfigError(f"{self.cached_slates} slates cannot be kept; give 0 to keep none, or more.")
+        if not 0 <= self.slates_mb <= LARGEST_MB:
+            raise ConfigError(f"slates take 0 to {LARGEST_MB:,} megabytes, not {self.slates_mb:g}; mend that.")
         if not 0 <= self.quality_floor <= 1:
             raise ConfigError(f"the quality floor is a share of 0 to 1, not {self.quality_floor}; mend it.")
         if any("*" in origin or not origin.startswith(("https://", "http://")) for origin in self.origins):
