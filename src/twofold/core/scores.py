@@ -15,7 +15,17 @@ import numpy.typing as npt
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
 
-__all__ = ["Candidates", "DenseScores", "Floats", "Mask", "Scores", "SparseScores", "along", "rank_rows"]
+__all__ = [
+    "Candidates",
+    "CommonScores",
+    "DenseScores",
+    "Floats",
+    "Mask",
+    "Scores",
+    "SparseScores",
+    "along",
+    "rank_rows",
+]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -64,6 +74,8 @@ class Candidates:
 
     def ordered(self) -> "Candidates":
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
+        if (self.scores[:, 1:] < self.scores[:, :-1]).all() and (self.scores > -np.inf).all():
+            return self
         order = np.lexsort((self.items, -self.scores), axis=1)
         ranked = self._map(lambda array: along(array, order))
         lost = ranked.scores == -np.inf
@@ -102,9 +114,6 @@ class DenseScores:
 
     def top(self, k: int, allowed: Mask | None = None) -> tuple[Codes, Floats]:
         """See `Scores.top`."""
-        if allowed is None and len(self.values) > 1 and not self.values.strides[0]:  # all rows are one
-            one = DenseScores(self.values[:1]).top(k)
-            return np.repeat(one[0], len(self.values), axis=0), np.repeat(one[1], len(self.values), axis=0)
         ranked = np.fmax(self.values, np.float32(-np.inf))  # the larger number, and of a number and NaN the number
         if allowed is not None:
             np.copyto(ranked, np.float32(-np.inf), where=~allowed)
@@ -116,6 +125,21 @@ class DenseScores:
         if not self.values.shape[1]:
             return np.full(items.shape, np.nan, np.float32)
         return np.where(items < 0, np.float32(np.nan), along(self.values, np.maximum(items, 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class CommonScores(DenseScores):
+    """Scores that are the same for every query."""
+
+    ranked: Callable[[int], tuple[Codes, Floats]]
+    """Returns their ranking, with one row, up to some place; whoever made them may have kept it."""
+
+    def top(self, k: int, allowed: Mask | None = None) -> tuple[Codes, Floats]:
+        """See `Scores.top`."""
+        if allowed is not None:
+            return DenseScores.top(self, k, allowed)
+        items, scores = self.ranked(k)
+        return np.repeat(items, len(self.values), axis=0), np.repeat(scores, len(self.values), axis=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from twofold.core.dataset import Dataset
 from twofold.core.history import Histories
 from twofold.core.ids import Codes
 from twofold.core.query import Batch, Evidence
-from twofold.core.scores import DenseScores
+from twofold.core.scores import CommonScores, DenseScores, Floats
 from twofold.core.stage import Retriever
 
 __all__ = ["Popularity", "PopularityConfig"]
@@ -47,6 +47,10 @@ class Popularity(Retriever):
     newest: int
     """When the newest event was, in milliseconds since 1970."""
 
+    def __init__(self, config: PopularityConfig | None = None) -> None:
+        super().__init__(config)
+        self._kept: tuple[Floats, Codes, Floats] | None = None
+
     def fit(self, dataset: Dataset, *, rng: np.random.Generator | int | None = None) -> Self:
         """Count the likes of the log."""
         likes = dataset.log.likes()
@@ -79,10 +83,17 @@ class Popularity(Retriever):
         """Give new items a count of 0."""
         self.counts = np.pad(self.counts, (0, len(dataset.items) - len(self.counts)))
 
-    def score(self, batch: Batch, evidence: Evidence) -> DenseScores:
+    def score(self, batch: Batch, evidence: Evidence) -> CommonScores:
         """Score all items, for every query alike."""
-        return DenseScores(np.broadcast_to(self.counts, (len(batch), len(self.counts))))
+        return CommonScores(np.broadcast_to(self.counts, (len(batch), len(self.counts))), self._ranked)
 
-    def score_events(self, histories: Histories) -> DenseScores:
+    def _ranked(self, k: int) -> tuple[Codes, Floats]:
+        """Return the ranking of the k best, kept until counts change: many queries ask for it between two events."""
+        kept, counts = self._kept, self.counts
+        if kept is None or kept[0] is not counts or kept[1].shape[1] < min(k, len(counts)):
+            self._kept = kept = (counts, *DenseScores(np.asarray(counts)[None]).top(k))
+        return kept[1][:, :k], kept[2][:, :k]
+
+    def score_events(self, histories: Histories) -> CommonScores:
         """Score all items, for every history alike."""
         return self.score(Batch.of_histories(histories), "nothing")

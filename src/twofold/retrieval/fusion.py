@@ -82,8 +82,13 @@ class Fusion(Fuser):
         """Return the candidates, what each retriever says of each, and what it adds to each at weight 1."""
         depth = max(self.depth, k)
         tops = {name: said.top(depth, allowed) for name, said in opinions.items()}
-        items = _union([ranked for ranked, _ in tops.values()], size)
-        heard = {name: said.at(items) for name, said in opinions.items()}
+        if len(tops) == 1:  # it need not be asked again for what it found
+            ((name, (items, best)),) = tops.items()
+            items = items[:, : _width(items)]
+            heard = {name: np.where(items < 0, np.float32(np.nan), best[:, : items.shape[1]])}
+        else:
+            items = _union([ranked for ranked, _ in tops.values()], size)
+            heard = {name: said.at(items) for name, said in opinions.items()}
         return items, heard, {name: self._vote(heard[name], tops[name], items) for name in opinions}
 
     def _vote(self, heard: Floats, top: tuple[Codes, Floats], items: Codes) -> Floats:
@@ -110,7 +115,12 @@ def _union(rankings: list[Codes], size: int) -> Codes:
     again = np.zeros(items.shape, bool)
     again[:, 1:] = items[:, 1:] == items[:, :-1]
     items = np.sort(np.where(again, -1, items), axis=1)[:, ::-1]
-    return np.ascontiguousarray(items[:, : int((items >= 0).sum(axis=1).max(initial=0))])
+    return np.ascontiguousarray(items[:, : _width(items)])
+
+
+def _width(items: Codes) -> int:
+    """Return how many items the row with most has."""
+    return int((items >= 0).sum(axis=1).max(initial=0))
 
 
 def _to_unit(scores: Floats) -> Floats:
