@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import scipy.sparse as sp
 from twofold.core import Dataset, Pipeline
 from twofold.models.recommender import like_matrix
 
-__all__ = ["prepare_recommend", "prepare_search", "recommend", "recommend_anew", "search"]
+__all__ = ["prepare_recommend", "prepare_search", "recommend", "recommend_anew", "recommend_kept", "search"]
 
 FOLDER = "TWOFOLD_PEER"
 ALS = {"factors": 64, "regularization": 0.05, "iterations": 15}
@@ -48,8 +49,13 @@ def _save_names(dataset: Dataset, folder: Path) -> None:
     (folder / "names.json").write_text(json.dumps(names | {"users": dataset.user_ids.ids.to_list()}), encoding="utf-8")
 
 
-def recommend(*, anew: bool = False) -> Any:
-    """Make the application that recommends, if asked with factors of the user that are made anew for each answer."""
+def recommend(*, anew: bool = False, keep: bool = False) -> Any:
+    """Make the application that recommends.
+
+    Args:
+        anew: whether factors of the user are made anew for each answer.
+        keep: whether answers are kept, for ever.
+    """
     import orjson  # noqa: PLC0415
     from fastapi import FastAPI, Response  # noqa: PLC0415
     from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
@@ -68,10 +74,16 @@ def recommend(*, anew: bool = False) -> Any:
         user: int
         k: int = 10
 
+    def found(user: int, k: int) -> bytes:
+        row = users[user]
+        items, scores = model.recommend(row, likes[row], N=k, recalculate_user=anew)
+        return orjson.dumps(_picks(names, items, scores))
+
+    if keep:
+        found = lru_cache(maxsize=None)(found)
+
     async def answer(ask: Ask) -> Response:
-        row = users[ask.user]
-        found, scores = model.recommend(row, likes[row], N=ask.k, recalculate_user=anew)
-        return Response(orjson.dumps(_picks(names, found, scores)), media_type="application/json")
+        return Response(found(ask.user, ask.k), media_type="application/json")
 
     app.post("/recommend")(answer)
     return app
@@ -80,6 +92,11 @@ def recommend(*, anew: bool = False) -> Any:
 def recommend_anew() -> Any:
     """Make the application that recommends by what is known of a user now."""
     return recommend(anew=True)
+
+
+def recommend_kept() -> Any:
+    """Make the application that recommends what it did the first time."""
+    return recommend(keep=True)
 
 
 def search() -> Any:

@@ -15,7 +15,6 @@ the best included, are used.
 
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.server import serving
+from benchmarks.server import part_of, serving
 from twofold.compress.runtime import open_runtime
 from twofold.core import Ladder, Pipeline, Recipe
 from twofold.core.errors import ConfigError
@@ -41,7 +40,7 @@ from twofold.flows.compress import Compress, Judged, TextData, TextSubject, comp
 from twofold.serve.control import Controller, Demand, Steering, Step
 from twofold.serve.load import DEADLINES, Asking, Catalogue, Report, Trace, run_load
 
-__all__ = ["part_of", "run", "sentences", "thinned"]
+__all__ = ["run", "sentences", "thinned"]
 
 MINUTES, SECONDS, FLOOR, RUNGS, SEED = 5.0, 40.0, 0.8, 4, 0
 NEAR = 0.005
@@ -177,17 +176,6 @@ def thinned(rungs: Sequence[Rung], most: int) -> list[Rung]:
         inner = range(1, len(rungs) - 1)
         del rungs[min(inner, key=lambda place: min(ratios[place - 1], ratios[place]))]
     return rungs
-
-
-def part_of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
-    """Write a ladder of some rungs of another one."""
-    (folder / "rungs").mkdir(parents=True)
-    chosen = []
-    for place, rung in enumerate(rungs):
-        shutil.copytree(source / rung.folder, folder / "rungs" / str(place))
-        chosen.append(replace(rung, folder=f"rungs/{place}"))
-    Ladder(rungs=chosen).write(folder)
-    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,20 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twofold.core import Dataset, Pipeline
+from twofold.core import Dataset, Ladder, Pipeline
+from twofold.core.ladder import Rung
 from twofold.flows import default_recipe
 
-__all__ = ["Running", "fitted", "serving"]
+__all__ = ["Running", "fitted", "part_of", "serving"]
 
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
@@ -37,6 +39,17 @@ def fitted(dataset: Dataset, folder: Path) -> Path:
     """Fit the default recipe with the weights that it names, and save it into a folder."""
     Pipeline(replace(default_recipe(), tune={})).fit(dataset, rng=0).save(folder / "artifact")
     return folder / "artifact"
+
+
+def part_of(source: Path, rungs: Sequence[Rung], folder: Path) -> Path:
+    """Write a ladder of some rungs of another one."""
+    (folder / "rungs").mkdir(parents=True)
+    chosen = []
+    for place, rung in enumerate(rungs):
+        shutil.copytree(source / rung.folder, folder / "rungs" / str(place))
+        chosen.append(replace(rung, folder=f"rungs/{place}"))
+    Ladder(rungs=chosen).write(folder)
+    return folder
 
 
 @contextmanager

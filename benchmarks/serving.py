@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
+import httpx2
 import numpy as np
 
 from benchmarks import http_peers
@@ -35,15 +37,22 @@ RATE, RATE_SECONDS = 100.0, 10.0
 CONNECTIONS, SATURATED_SECONDS = 16, 8.0
 ROUNDS = int(os.environ.get("TWOFOLD_SERVING_ROUNDS", "3"))
 QUESTIONS = 5_000
+CLICKS = 10
 LUA = """
-local bodies = {}
-for line in io.lines("%s") do bodies[#bodies + 1] = line end
+local paths, bodies = {}, {}
+for line in io.lines("%s") do
+  local path, body = line:match("(%%S+) (.*)")
+  paths[#paths + 1], bodies[#bodies + 1] = path, body
+end
 local at = 0
 request = function()
   at = at %% #bodies + 1
-  return wrk.format("POST", "%s", {["Content-Type"] = "application/json"}, bodies[at])
+  return wrk.format("POST", paths[at], {["Content-Type"] = "application/json"}, bodies[at])
 end
 """
+
+Body = tuple[str, bytes]
+"""A path, and what is posted to it."""
 
 
 @dataclass(slots=True)
@@ -58,6 +67,8 @@ class Asked:
     failed: int = 0
     cpu: float = float("nan")
     """Milliseconds of CPU that the server spent for an answer."""
+    kept: float = float("nan")
+    """Share of the slates that were kept from before."""
 
 
 @dataclass(slots=True)
@@ -65,14 +76,13 @@ class System:
     """A server and what it was asked."""
 
     server: Running
-    path: str
-    bodies: Sequence[bytes]
+    bodies: Sequence[Body]
     asked: int = 0
     """How many of the bodies were sent; the next comes after them, so that none comes twice before all came."""
     steady: list[Asked] = field(default_factory=list)
     full: list[Asked] = field(default_factory=list)
 
-    def coming(self) -> list[bytes]:
+    def coming(self) -> list[Body]:
         """Return the bodies, the next one first."""
         start = self.asked % len(self.bodies)
         return [*self.bodies[start:], *self.bodies[:start]]
@@ -90,8 +100,8 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
         nonlocal failed
         await asyncio.sleep(begun + due[number] - time.perf_counter())
         streams = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", system.server.port)
-        body = bodies[number % len(bodies)]
-        head = f"POST {system.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        path, body = bodies[number % len(bodies)]
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         streams[1].write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         answer = await streams[0].readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", answer)
@@ -100,22 +110,23 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
         failed += not answer.startswith(b"HTTP/1.1 200")
         idle.append(streams)
 
-    before = _cpu(system.server)
+    before, known = _cpu(system.server), _slates(system.server)
     await asyncio.gather(*(ask(number) for number in range(len(due))))
     spent = _cpu(system.server) - before
     system.asked += len(due)
     for _, writer in idle:
         writer.close()
     p50, p99 = np.percentile(took, (50, 99))
-    return Asked(len(due) / seconds, float(p50), float(p99), failed, 1000 * spent / len(due))
+    kept = _share(known, _slates(system.server))
+    return Asked(len(due) / seconds, float(p50), float(p99), failed, 1000 * spent / len(due), kept)
 
 
 def saturated(system: System, seconds: float, connections: int, folder: Path) -> Asked:
     """Ask with `wrk`, over some connections as fast as answers come."""
     bodies, script = folder / "bodies.txt", folder / "ask.lua"
-    bodies.write_bytes(b"\n".join(system.coming()))
-    script.write_text(LUA % (bodies, system.path), encoding="utf-8")
-    before = _cpu(system.server)
+    bodies.write_bytes(b"\n".join(path.encode() + b" " + body for path, body in system.coming()))
+    script.write_text(LUA % bodies, encoding="utf-8")
+    before, known = _cpu(system.server), _slates(system.server)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
     done = subprocess.run([*command, system.server.url], check=True, capture_output=True, text=True)
     spent = _cpu(system.server) - before
@@ -128,7 +139,8 @@ def saturated(system: System, seconds: float, connections: int, folder: Path) ->
     assert rate is not None
     system.asked += int(count[1])
     answered = max(int(count[1]) - failed, 1)  # a refusal is an answer to wrk alone
-    return Asked(float(rate[1]) * answered / int(count[1]), p50, p99, failed, 1000 * spent / answered)
+    kept = _share(known, _slates(system.server))
+    return Asked(float(rate[1]) * answered / int(count[1]), p50, p99, failed, 1000 * spent / answered, kept)
 
 
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "m": 60_000.0}
@@ -147,23 +159,54 @@ def _cpu(server: Running) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _slates(server: Running) -> Counter[str]:
+    """Return how many slates a server had kept, and how many it had not; nothing of one that is not ours."""
+    text = httpx2.get(f"{server.url}/metrics", timeout=60).text
+    found = re.findall(r'twofold_question_slates_total\{cache="(\w+)"\} (\S+)', text)
+    return Counter({name: int(float(count)) for name, count in found})
+
+
+def _share(before: Counter[str], after: Counter[str]) -> float:
+    told = after - before
+    return told["hit"] / told.total() if told.total() else float("nan")
+
+
 def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     """Measure recommendations on ml-latest-small, beside implicit's."""
     dataset = read_data(data / "ml-latest-small")
-    users = np.random.default_rng(0).choice(dataset.user_ids.ids.to_list(), QUESTIONS).tolist()
-    bodies = [json.dumps({"user": user, "k": 10}).encode() for user in users]
+    rng = np.random.default_rng(0)
+    users = rng.choice(dataset.user_ids.ids.to_list(), QUESTIONS).tolist()
+    items = rng.choice(dataset.item_ids.ids.to_list(), QUESTIONS).tolist()
+    bodies = [("/recommend", json.dumps({"user": user, "k": 10}).encode()) for user in users]
+    clicks = [
+        ("/events", json.dumps({"kind": "click", "user": user, "item": item}).encode())
+        for user, item in zip(reversed(users), items, strict=True)
+    ]
+    mixed = [*bodies]
+    mixed[CLICKS - 1 :: CLICKS] = clicks[CLICKS - 1 :: CLICKS]
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()
         theirs.mkdir()
         progress("fitting")
         http_peers.prepare_recommend(dataset, theirs)
-        peers = {"peer": "recommend", "peer, folding in": "recommend_anew"}
-        rows = compared("recommend", {"twofold": (fitted(dataset, ours),)}, theirs, bodies, progress, peers=peers)
+        artifact = fitted(dataset, ours)
+        servers = {
+            "twofold": (artifact,),
+            "twofold, users click": (artifact,),
+            "twofold, all anew": (artifact, "--slates-mb", "0"),
+        }
+        peers = {"peer": "recommend", "peer, folding in": "recommend_anew", "peer, answers kept": "recommend_kept"}
+        own = {"twofold, users click": mixed}
+        rows = compared("recommend", servers, theirs, bodies, progress, own=own, peers=peers)
     about = {
-        "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons; no answer is kept",
+        "questions": f"users by chance, of {len(dataset.users)}; the default recipe, with reasons",
+        "twofold": "keeps slates while they are what would be answered anew, here always: users do nothing meanwhile",
+        "twofold, users click": f"the same, but every {CLICKS}th request stores a click, so that a slate must change",
+        "twofold, all anew": "no slate is kept",
         "peer": f"implicit ALS {http_peers.ALS} behind FastAPI, with the users' factors of the fit",
         "peer, folding in": "the same, the user's factors made anew each time: so a like changes the next answer",
+        "peer, answers kept": "the first, each answer kept for ever: no like changes anything",
     }
     return {"protocol": PROTOCOL | about | {"load besides": others()}, "rows": rows}
 
@@ -187,20 +230,22 @@ def compared(
     what: str,
     ours: Mapping[str, Sequence[str | Path]],
     theirs: Path,
-    bodies: Sequence[bytes],
+    bodies: Sequence[Body],
     progress: Callable[[str], None],
     *,
+    own: Mapping[str, Sequence[Body]] = MappingProxyType({}),
     peers: Mapping[str, str] = MappingProxyType({}),
     connections: int = CONNECTIONS,
 ) -> list[dict[str, Any]]:
-    """Measure ours and theirs in turn; all answer POST of what is compared.
+    """Measure ours and theirs in turn.
 
     Args:
-        what: the path.
+        what: is compared.
         ours: the artifact and further options of `twofold serve` for each server of ours.
         theirs: what the peers serve.
         bodies: the questions, in turn.
         progress: told of each round.
+        own: other questions, for some servers.
         peers: what of `http_peers` answers, for each server of theirs; by default what has the path's name.
         connections: at saturation.
 
@@ -221,7 +266,7 @@ def compared(
             command = [sys.executable, "-m", "benchmarks.http_peers", peer, str(theirs)]
             servers[name] = serving(theirs / "none", command=command, log=theirs / f"{peer}.log")
         systems = {
-            f"{what}: {name}": System(stack.enter_context(server), f"/{what}", bodies)
+            f"{what}: {name}": System(stack.enter_context(server), own.get(name, bodies))
             for name, server in servers.items()
         }
         for system in systems.values():
@@ -242,10 +287,15 @@ def compared(
     return rows
 
 
+METRICS = {"rate": "answers a second", "p50": "p50 ms", "p99": "p99 ms", "cpu": "CPU ms", "kept": "slates kept"}
+
+
 def _rows(name: str, system: System) -> Iterator[dict[str, Any]]:
     for kind, found in ((f"{RATE:g} a second", system.steady), ("saturated", system.full)):
-        for metric, label in (("rate", "answers a second"), ("p50", "p50 ms"), ("p99", "p99 ms"), ("cpu", "CPU ms")):
+        for metric, label in METRICS.items():
             values = [getattr(one, metric) for one in found]
+            if np.isnan(values).any():  # who keeps nothing
+                continue
             row = {"system": name, "metric": f"{label}, {kind}", "value": median(values)}
             yield {**row, "low": min(values), "high": max(values)}
         failed = float(sum(one.failed for one in found))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import http_peers
-from benchmarks.overload import part_of
+from benchmarks.server import part_of
 from benchmarks.serving import PROTOCOL, SATURATED_SECONDS, compared, others
 from twofold.core import Dataset, Ladder, Pipeline, Recipe, Stage
 from twofold.core.recipe import Weights
@@ -39,7 +39,8 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     titles = [title.split() for title in dataset.items["title"].to_list()]
     chosen = rng.integers(0, len(titles), QUESTIONS).tolist()
     texts = [" ".join(titles[at][: 1 + at % 3]) + f" {number}" for number, at in enumerate(chosen)]
-    bodies = [json.dumps({"text": text, "k": 10, "priority": "interactive"}).encode() for text in texts]
+    asks = [{"text": text, "k": 10, "priority": "interactive"} for text in texts]
+    bodies = [("/search", json.dumps(ask).encode()) for ask in asks]
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()

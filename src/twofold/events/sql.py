@@ -6,7 +6,7 @@ The file is in WAL mode, so that reading never waits for writing, and every comm
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,15 @@ ASSIGNMENTS = sa.Table(
 )
 """Lies in the order of its key, so that an experiment is summed up in one pass."""
 
+APPEND = insert(EVENTS).on_conflict_do_nothing()
+READ = (
+    sa.select(EVENTS.c.offset, EVENTS.c.body)
+    .where(EVENTS.c.offset > sa.bindparam("after"))
+    .order_by(EVENTS.c.offset)
+    .limit(sa.bindparam("limit"))
+)
+"""Made once: each event that comes is read by each worker, and to make the statement takes as long as to run it."""
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Event).decode
 decode_slate = msgspec.json.Decoder(LoggedSlate).decode
@@ -86,6 +95,7 @@ class SqlStore:
         )
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
+        self._writer = self._engine.execution_options(**WRITES)
         with self._writing("opened") as connection:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in (0, VERSION):
@@ -98,13 +108,12 @@ class SqlStore:
         if not events:
             return 0
         with self._writing("written") as connection:
-            return connection.execute(
-                insert(EVENTS).on_conflict_do_nothing(), [_row(event) for event in events]
-            ).rowcount
+            return connection.execute(APPEND, [_row(event) for event in events]).rowcount
 
     def read(self, after: int = 0, limit: int = 1_000) -> list[Stored]:
         """See `EventStore.read`."""
-        return self._select(EVENTS.c.offset > after, EVENTS.c.offset, limit)
+        with self._reading() as connection:
+            return _stored(connection.execute(READ, {"after": after, "limit": limit}))
 
     def of_user(self, user: Id, limit: int = 1_000) -> list[Stored]:
         """See `EventStore.of_user`."""
@@ -173,8 +182,7 @@ class SqlStore:
     def _select(self, where: Any, order: Any, limit: int) -> list[Stored]:
         query = sa.select(EVENTS.c.offset, EVENTS.c.body).where(where).order_by(order).limit(limit)
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return [Stored(offset=offset, event=decode(body)) for offset, body in rows]
+            return _stored(connection.execute(query))
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -183,7 +191,7 @@ class SqlStore:
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[sa.Connection]:
-        with self._told(what), self._engine.execution_options(**WRITES).begin() as connection:
+        with self._told(what), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -205,6 +213,10 @@ def _prepare(connection: Any, _: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     writes = WRITES.keys() <= connection.get_execution_options().keys()
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _stored(rows: Iterable[sa.Row[int, bytes]]) -> list[Stored]:
+    return [Stored(offset=offset, event=decode(body)) for offset, body in rows]
 
 
 def _row(event: Event) -> dict[str, Any]:

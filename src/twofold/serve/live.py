@@ -113,12 +113,13 @@ class Live:
         Raises:
             StoreError: the store cannot be read.
         """
-        count = 0
+        count, more = 0, True
         with self._following:
-            while found := self._store.read(self.offset, AT_ONCE):
+            while more and (found := self._store.read(self.offset, AT_ONCE)):
                 self._take(found)
                 self.offset = found[-1].offset
                 count += len(found)
+                more = len(found) == AT_ONCE
         return count
 
     def _take(self, found: Sequence[Stored]) -> None:
