@@ -629,7 +629,7 @@ def _print_load(report: Any) -> None:
     for name, told in groups.items():
         rungs = ", ".join(f"{rung} {share:.1%}" for rung, share in told.rungs.items())
         out.print(f"rungs, {name}: {rungs or 'no answer in time'}", markup=False, highlight=False)
-    kept = "" if report.hit_rate is None else f"vectors of search texts that were kept: {report.hit_rate:.1%}; "
+    kept = "".join(f"{kind} that were kept: {share:.1%}; " for kind, share in report.hit_rates.items())
     out.print(f"{kept}asking took {_known(report.processor, '.3f')} ms of a core a question", highlight=False)
 
 

@@ -237,7 +237,7 @@ def test_mistakes_are_told_in_a_sentence(settings: Settings, tmp_path: Path) -> 
             run_load(url, Trace(), TEXTS, key="wrong")
         report = run_load(url, Trace(seconds=0.5), TEXTS, Asking(deadlines={"interactive": 60_000.0}), key=key)
     assert report.groups()["all"].in_time == 1.0
-    assert report.hit_rate is None  # only an admin may know
+    assert report.hit_rates == {}  # only an admin may know
     with pytest.raises(ConfigError, match="give --queries or --artifact"):
         run_load(url, Trace(), Catalogue())
     with pytest.raises(ConfigError, match="no address"):

@@ -66,11 +66,11 @@ class Steering:
 
     floor: float = 0.9
     """The share of the top rung's quality below which no rung is used."""
-    quiet: float = 0.1
+    quiet: float = 0.03
     """Seconds in which a better rung would have done, before one step up; shorter where there are many rungs."""
     recovery: float = 9.0
     """Seconds of quiet after which the top rung answers again."""
-    margin: float = 0.9
+    margin: float = 0.8
     """The share of what is left until a deadline that is planned with."""
 
     def __post_init__(self) -> None:

@@ -61,9 +61,9 @@ class Report:
     """Milliseconds, by priority."""
     qualities: Mapping[str, float]
     """Of the rungs of the server's ladder, as shares of the top rung's; the best first."""
-    vectors: Mapping[str, float]
-    """Search texts whose vector the server kept ("hit"), or not ("miss"), during the trace; empty where it does not
-    say."""
+    caches: Counter[tuple[str, str]]
+    """How often the server had kept what it needed, during the trace: of "vectors" and "slates" each "hit" and "miss";
+    empty where it does not say."""
 
     @property
     def latencies(self) -> Moments:
@@ -90,10 +90,10 @@ class Report:
         return found
 
     @property
-    def hit_rate(self) -> float | None:
-        """The share of search texts whose vector the server had kept."""
-        asked = sum(self.vectors.values())
-        return self.vectors.get("hit", 0.0) / asked if asked else None
+    def hit_rates(self) -> dict[str, float]:
+        """The share of the slates that the server had kept, and of the vectors of texts for those that it had not."""
+        asked = {kind: self.caches[kind, "hit"] + self.caches[kind, "miss"] for kind in ("slates", "vectors")}
+        return {kind: self.caches[kind, "hit"] / count for kind, count in asked.items() if count}
 
     @property
     def processor(self) -> float | None:
@@ -165,7 +165,7 @@ class Report:
             "deadlines": dict(self.deadlines),
             "qualities": dict(self.qualities),
             "groups": {name: asdict(summary) for name, summary in self.groups().items()},
-            "hit rate": self.hit_rate,
+            "hit rates": self.hit_rates,
             "sender": {
                 "milliseconds a question": self.processor,
                 "late, p99 milliseconds": float(np.percentile(late, 99)) if len(late) else None,

@@ -1,6 +1,7 @@
 """`run_load`: asks a server what it is, sends a trace of questions, and reports."""
 
 import re
+from collections import Counter
 from typing import TypeVar
 
 import httpx2
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds beyond the longest deadline that is asked for, in which answers are waited for."""
-VECTORS = re.compile(r'^twofold_query_vectors_total\{cache="(\w+)"\} (\S+)$', re.MULTILINE)
+CACHES = re.compile(r'^twofold_(?:query|question)_(vectors|slates)_total\{cache="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 class _Told:
@@ -39,10 +40,11 @@ class _Told:
         self._read(health())
         return self._read(ladder())
 
-    def vectors(self) -> dict[str, float]:
-        """Return how many search texts were encoded, and how many were not; nothing where the key may not know."""
+    def caches(self) -> Counter[tuple[str, str]]:
+        """Return hits and misses of what is kept, vectors and slates; nothing where the key may not know."""
         response = self._get(method="GET", url="/metrics")
-        return {name: float(count) for name, count in VECTORS.findall(response.text)} if response.is_success else {}
+        found = CACHES.findall(response.text) if response.is_success else []
+        return Counter({(kind, outcome): int(float(count)) for kind, outcome, count in found})
 
     def _read(self, call: Call[T]) -> T:
         return call.read(self._get(**call.request()))
@@ -69,7 +71,7 @@ def run_load(
         trace: when questions come.
         catalogue: what may be asked for.
         asking: how questions are drawn.
-        key: an API key, where the server has any; one of role admin also learns how often vectors were kept.
+        key: an API key, where the server has any; one of role admin also learns how much was kept.
         seed: of everything random.
 
     Raises:
@@ -82,7 +84,7 @@ def run_load(
     told = _Told(url, key)
     try:
         qualities = {rung.name: rung.quality for rung in told.ladder().rungs}
-        before = told.vectors()
+        before = told.caches()
         longest = max((asking.deadlines[question.priority] for question in questions), default=0.0) / 1000
         answers = send(url, key, questions, moments, patience=longest + PATIENCE)
         after = _after(told)
@@ -94,13 +96,13 @@ def run_load(
         answers=answers,
         deadlines=asking.deadlines,
         qualities=qualities,
-        vectors={name: after[name] - before.get(name, 0.0) for name in after},
+        caches=after - before,
     )
 
 
-def _after(told: _Told) -> dict[str, float]:
+def _after(told: _Told) -> Counter[tuple[str, str]]:
     """Return the counts once more; a server that the trace has killed says nothing, and the trace is told of anyway."""
     try:
-        return told.vectors()
+        return told.caches()
     except ApiError:
-        return {}
+        return Counter()
