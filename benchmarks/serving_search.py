@@ -2,8 +2,9 @@
 
 Searched by meaning alone, as the peer does, one server of ours encodes with the artifact's own encoder. Another has a
 ladder that `compress` made of it in some minutes (`TWOFOLD_SERVING_MINUTES`), and answers within 100 ms with the best
-rung that can, or refuses; a third has of that ladder the fastest rung alone that keeps 99 % of the quality. The fourth
-searches by words too, says where they match, and has the ladder.
+rung that can, or refuses; a third has of that ladder the fastest rung alone that keeps 99 % of the quality, and so has
+a fourth, whose texts come again as people's do. The fifth searches by words too, says where they match, and has the
+ladder.
 """
 
 import json
@@ -29,7 +30,7 @@ from twofold.flows.compress import Compress, TextSubject, compress, text_data
 __all__ = ["run"]
 
 MINUTES, FLOOR, GOOD = 8.0, 0.8, 0.99
-CONNECTIONS, QUESTIONS = 64, 100_000
+CONNECTIONS, QUESTIONS, DISTINCT = 64, 100_000, 10_000
 RECIPE = Path(__file__).parent / "recipes" / "overload.toml"
 
 
@@ -41,6 +42,8 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     texts = [" ".join(titles[at][: 1 + at % 3]) + f" {number}" for number, at in enumerate(chosen)]
     asks = [{"text": text, "k": 10, "priority": "interactive"} for text in texts]
     bodies = [("/search", json.dumps(ask).encode()) for ask in asks]
+    ranks = np.arange(1, DISTINCT + 1.0)
+    again = [bodies[at] for at in rng.choice(DISTINCT, QUESTIONS, p=1 / ranks / (1 / ranks).sum()).tolist()]
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()
@@ -54,15 +57,19 @@ def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:
         ladder = _ladder(dataset, ours / "ladder", progress)
         good = min((rung for rung in ladder.rungs if (rung.kept or 0) >= GOOD), key=lambda rung: rung.milliseconds)
         climbing = ("--ladder", ours / "ladder", "--quality-floor", str(FLOOR))
+        alone = f"twofold, {good.name}"
         servers = {
             "twofold": (ours / "meaning",),
-            f"twofold, {good.name}": (ours / "meaning", "--ladder", part_of(ours / "ladder", [good], ours / "good")),
+            alone: (ours / "meaning", "--ladder", part_of(ours / "ladder", [good], ours / "good")),
+            f"{alone}, texts again": (ours / "meaning", "--ladder", ours / "good"),
             "twofold, ladder": (ours / "meaning", *climbing),
             "twofold, words too, ladder": (ours / "words", *climbing),
         }
-        rows = compared("search", servers, theirs, bodies, progress, connections=CONNECTIONS)
+        own = {f"{alone}, texts again": again}
+        rows = compared("search", servers, theirs, bodies, progress, own=own, connections=CONNECTIONS)
     about = {
         "questions": "one to three words of a title and a number, so that no text comes twice",
+        "texts again": f"such texts by Zipf's law (exponent 1), {DISTINCT:,} in all; slates and vectors are kept",
         "saturated": f"wrk, {CONNECTIONS} connections, {SATURATED_SECONDS:g} s; on the same cores",
         "peer": "sentence-transformers fp32 of the same model and a flat index of faiss behind FastAPI",
         "ladder": {rung.name: {"kept": rung.kept, "ms": rung.milliseconds} for rung in ladder.rungs},
