@@ -1,12 +1,15 @@
 """What a pipeline takes in while it answers: events, items that come and items that go."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from twofold.core import Histories, Pipeline, Query, Recipe, Weights
+from twofold.core import Histories, Pipeline, Query, Recipe, Scores, Weights
+from twofold.core.errors import LateError
+from twofold.core.query import Batch, Evidence
 from twofold.data import Simulation, simulate
 
 
@@ -80,6 +83,28 @@ def test_activity_says_what_a_user_did(fitted: Pipeline) -> None:
     slates = pipeline.run_many([Query(user=user, k=50), Query(user="nobody", k=50), Query(k=50)])
     assert [ids.ids[3] in slate.items for slate in slates] == [False, False, True]
     assert seen == [(user, int(pipeline.dataset.log.lengths[0])), ("nobody", 0)]
+
+
+def test_no_stage_begins_when_it_is_too_late(fitted: Pipeline) -> None:
+    queries = [Query(k=3), Query(text="a", k=3)]
+    assert len(fitted.run_many(queries, until=time.monotonic() + 60)) == 2
+    with pytest.raises(LateError, match="longer deadline"):
+        fitted.run_many(queries, until=time.monotonic())
+
+
+def test_what_takes_long_is_not_followed_by_another_stage(fitted: Pipeline) -> None:
+    pipeline, until = fitted.fork(), time.monotonic() + 0.05
+    words = pipeline.retrievers["words"]
+    scored = words.score
+
+    def slow(batch: Batch, evidence: Evidence) -> Scores:
+        assert batch.until == until
+        time.sleep(max(until - time.monotonic(), 0) + 0.01)
+        return scored(batch, evidence)
+
+    words.score = slow  # type: ignore[method-assign]
+    with pytest.raises(LateError):
+        pipeline.run_many([Query(text="a")], until=until)
 
 
 def test_slates_heed_others_where_popularity_was_asked(fitted: Pipeline) -> None:

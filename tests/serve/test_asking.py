@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from twofold.core import Query
+from twofold.core.errors import LateError
 from twofold.core.rungs import Spent
 from twofold.serve.asking import Answering, Questions
 from twofold.serve.control import Controller, Steering, Step
@@ -42,6 +43,8 @@ class World:
         self.rungs: list[str] = []
         self.metrics = Metrics()
         self.spent = 0.0
+        self.stall = 0.0
+        """Seconds that a go of several takes before its first stage."""
         rungs: Any = SpentRungs(self)
         self.controller = Controller(steps, Steering())
         by = Answering(SimpleNamespace(), self.controller, KeptSlates(0), {}, [rungs])  # type: ignore[arg-type]
@@ -56,8 +59,11 @@ class World:
             clock=lambda: self.now,
         )
 
-    def _answer(self, _: Answering, step: Step, queries: Sequence[Query]) -> list[Any]:
+    def _answer(self, _: Answering, step: Step, queries: Sequence[Query], until: float) -> list[Any]:
         self.gate.wait(30)
+        self.now += self.stall if len(queries) > 1 else 0.0
+        if self.now > until:
+            raise LateError("too late")
         self.gos.append([query.text or "" for query in queries])
         self.rungs.append(step.name)
         self.threads.append(threading.current_thread().name)
@@ -196,6 +202,24 @@ def test_a_deadline_that_passed_while_waiting_is_not_worked_on() -> None:
             await second
 
     assert played(play).gos == [["first"]]
+
+
+def test_a_go_that_became_late_is_given_up_for_those_that_wait() -> None:
+    async def play(world: World) -> None:
+        world.gate.clear()
+        alone = world.ask("alone", deadline_ms=20.0)  # nobody waits: late is better than never
+        await settled()
+        rest = [world.ask(str(number), deadline_ms=50.0) for number in range(33)]
+        await settled()
+        world.stall = 0.1
+        world.gate.set()
+        assert await alone == "alone"
+        found = await asyncio.gather(*rest, return_exceptions=True)
+        assert all(isinstance(error, Refusal) and error.status == 429 for error in found)
+
+    world = played(play)
+    assert world.gos == [["alone"]]
+    assert count(world, "twofold_questions_refused_total", priority="standard") == 33
 
 
 def test_questions_of_callers_that_hung_up_are_dropped() -> None:

@@ -4,6 +4,7 @@
     ├── ConfigError (ValueError)     a recipe or an option is wrong
     ├── DataError (ValueError)       interactions, items or users cannot be read
     ├── QueryError (ValueError)      a query cannot be answered as it stands
+    ├── LateError (TimeoutError)     an answer would come later than it is wanted
     ├── ArtifactError (OSError)      a fitted pipeline on disk is missing, altered or cannot be written
     ├── StoreError (OSError)         events cannot be written or read
     └── MissingExtraError (ImportError)   an optional dependency is not installed
@@ -20,6 +21,7 @@ __all__ = [
     "ArtifactError",
     "ConfigError",
     "DataError",
+    "LateError",
     "MissingExtraError",
     "QueryError",
     "StoreError",
@@ -43,6 +45,10 @@ class DataError(TwofoldError, ValueError):
 
 class QueryError(TwofoldError, ValueError):
     """A query asks for something that cannot be answered as it stands."""
+
+
+class LateError(TwofoldError, TimeoutError):
+    """An answer would come later than it is wanted, so that work on it was given up."""
 
 
 class ArtifactError(TwofoldError, OSError):

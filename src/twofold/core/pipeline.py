@@ -174,18 +174,23 @@ class Pipeline:
         """
         return self.run_many([query])[0]
 
-    def run_many(self, queries: Sequence[Query]) -> list[Slate]:
+    def run_many(self, queries: Sequence[Query], *, until: float = math.inf) -> list[Slate]:
         """Answer queries, one slate each, in their order; some hundreds at a time, so that memory stays bounded.
+
+        Args:
+            queries: the queries.
+            until: when the last of the answers is wanted, in seconds of `time.monotonic`; no stage begins after it.
 
         Raises:
             DataError: a filter names an unknown column or does not fit it.
+            LateError: it is too late for all of them.
         """
         parts = (queries[start : start + TOGETHER] for start in range(0, len(queries), TOGETHER))
-        return [slate for part in parts for slate in self._run_together(part)]
+        return [slate for part in parts for slate in self._run_together(part, until)]
 
-    def _run_together(self, queries: Sequence[Query]) -> list[Slate]:
+    def _run_together(self, queries: Sequence[Query], until: float) -> list[Slate]:
         started = time.perf_counter()
-        batch = self.understand(queries)
+        batch = replace(self.understand(queries), until=until)
         understood = time.perf_counter()
         found = self.rank(batch, max(depth(query.k, query.diversity) for query in queries))
         ranked = time.perf_counter()
@@ -248,6 +253,7 @@ class Pipeline:
         wanted = max([k, *(ranker.depth for ranker in rankers)])
         found = self.fuser.fuse(*self.opinions(batch, evidence[0]), batch.allowed, size=len(batch), k=wanted)
         for ranker in rankers:
+            batch.check_time()
             found = ranker.rank(batch, evidence[0], found)
         # What a text finds is also ordered by what is popular; taste and seeds are not, or all would get the same.
         for other in evidence[1:] if evidence[0] == "text" else evidence[1:-1]:
@@ -294,9 +300,15 @@ class Pipeline:
         """Return what the retrievers for a kind of evidence think, and their weights, by `evidence.name`.
 
         A retriever of weight 0 is not asked.
+
+        Raises:
+            LateError: it is too late for all queries.
         """
         weights = {name: weight for name, weight in self.recipe.evidence.of(evidence).items() if weight != 0}
-        opinions = {f"{evidence}.{name}": self.retrievers[name].score(batch, evidence) for name in weights}
+        opinions = {}
+        for name in weights:
+            batch.check_time()
+            opinions[f"{evidence}.{name}"] = self.retrievers[name].score(batch, evidence)
         return opinions, dict(zip(opinions, weights.values(), strict=True))
 
     def _history(self, query: Query) -> Histories:

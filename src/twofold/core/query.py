@@ -1,5 +1,7 @@
 """`Query`: what is asked. `Batch`: many queries in codes, as stages see them."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from twofold.core.errors import QueryError
+from twofold.core.errors import LateError, QueryError
 from twofold.core.history import Histories
 from twofold.core.ids import Id
 
@@ -78,6 +80,17 @@ class Batch:
     """The image of each query; empty where none brings one."""
     allowed: npt.NDArray[np.bool_] | None = None
     """Which items may appear, shape [b, n]; None where all may."""
+    until: float = math.inf
+    """When the last of the answers is wanted, in seconds of `time.monotonic`."""
+
+    def check_time(self) -> None:
+        """See that an answer is still wanted; called before each stage that may take long.
+
+        Raises:
+            LateError: it is too late for all queries.
+        """
+        if self.until < math.inf and time.monotonic() > self.until:
+            raise LateError("the answer would come too late; give a longer deadline.")
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -107,6 +120,7 @@ class Batch:
             texts=[self.texts[row] for row in rows],
             images=[self.images[row] for row in rows] if self.images else (),
             allowed=None if self.allowed is None else self.allowed[index],
+            until=self.until,
         )
 
     def row(self, row: int) -> "Batch":
@@ -117,6 +131,7 @@ class Batch:
             texts=self.texts[row : row + 1],
             images=self.images[row : row + 1],
             allowed=None if self.allowed is None else self.allowed[row : row + 1],
+            until=self.until,
         )
 
     @classmethod

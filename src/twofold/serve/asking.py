@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twofold.core.errors import LateError
 from twofold.core.query import Query
 from twofold.core.rungs import Rungs
 from twofold.core.slate import Slate
@@ -26,7 +27,7 @@ BRIEF = 0.01
 millisecond where little is asked, and then both threads want the interpreter."""
 
 Asked = tuple[Query, "asyncio.Future[Slate]"]
-Answer = Callable[["Answering", Step, Sequence[Query]], Sequence[Slate | Exception]]
+Answer = Callable[["Answering", Step, Sequence[Query], float], Sequence[Slate | Exception]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Go:
     by: Answering
     step: Step
     count: int
+    until: float
+    """After when no further stage begins."""
     seconds: float = 0.0
     networks: float = 0.0
     hits: int = 0
@@ -84,7 +87,7 @@ class Questions(Gatherer[Query, Slate]):
     """Answers questions, as many together as the nearest deadline lets: in one thread, or in the loop's own if brief.
 
     Args:
-        answer: answers questions by what answers now, at a step of its ladder.
+        answer: answers questions by what answers now, at a step of its ladder, until a time by which all are late.
         by: returns what answers now.
         metrics: told of waiting, refusals and rungs.
         deadlines: seconds within which each priority is to be answered, where a question names no deadline.
@@ -199,7 +202,9 @@ class Questions(Gatherer[Query, Slate]):
         step = by.controller.choose(now, self._demands(taken, now))
         if step is not before:
             self._metrics.steps.labels("down" if step.quality < before.quality else "up").inc()
-        self._go = Go(by, step, len(taken), begun=now)
+        # Where nobody else waits, a late answer is better than none, as when the first ones are slow.
+        until = max(waiting.until for waiting in taken) if len(self._lanes) else math.inf
+        self._go = Go(by, step, len(taken), until, begun=now)
         return [waiting.task for waiting in taken]
 
     def _demands(self, taken: Sequence[Waiting[Asked]], now: float) -> list[Demand]:
@@ -223,7 +228,9 @@ class Questions(Gatherer[Query, Slate]):
         assert go is not None
         begun = self._clock()
         try:
-            return self._answer(go.by, go.step, queries)
+            return self._answer(go.by, go.step, queries, go.until)
+        except LateError:
+            return [self._late(query.priority, 0.0) for query in queries]
         finally:
             go.seconds = self._clock() - begun
             climbing = go.by.ladder or ()

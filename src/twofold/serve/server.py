@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from twofold.core.artifact import Artifact
-from twofold.core.errors import ConfigError, StoreError, TwofoldError
+from twofold.core.errors import ConfigError, LateError, StoreError, TwofoldError
 from twofold.core.event import Event
 from twofold.core.ids import Id
 from twofold.core.ladder import LADDER, Ladder
@@ -219,28 +220,38 @@ class Server:
             waiting=waiting,
         )
 
-    def _answer(self, by: Answering, step: Step, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
-        """Answer queries, each by the artifact that its arm names, at the step of its own ladder with the same name."""
+    def _answer(
+        self, by: Answering, step: Step, queries: Sequence[Query], until: float = math.inf
+    ) -> Sequence[Slate | Exception]:
+        """Answer queries, each by the artifact that its arm names, at the step of its own ladder with the same name.
+
+        Raises:
+            LateError: the time until which any of them is wanted has passed.
+        """
         answers: dict[int, Slate | Exception] = {}
         for other, places in self.beside.split(by, queries):
-            found = self._answer_by(other, other.own(step), [queries[place] for place in places])
+            found = self._answer_by(other, other.own(step), [queries[place] for place in places], until)
             answers |= zip(places, found, strict=True)
             if other is not by:  # what it spent steers nothing, and is not to pile up
                 for rungs in {*other.searchers.values(), *(other.ladder or ())}:
                     rungs.take()
         return [answers[place] for place in range(len(queries))]
 
-    def _answer_by(self, by: Answering, step: Step, queries: Sequence[Query]) -> Sequence[Slate | Exception]:
+    def _answer_by(
+        self, by: Answering, step: Step, queries: Sequence[Query], until: float
+    ) -> Sequence[Slate | Exception]:
         pipeline = by.live.pipeline
         apply_settings(pipeline, step.settings)
         self.metrics.together.observe(len(queries))
         try:
-            slates = pipeline.run_many(queries)
+            slates = pipeline.run_many(queries, until=until)
+        except LateError:
+            raise
         except BaseException as error:
             if len(queries) == 1:
                 return [plain(error)]
             # Each alone, so that only the wrong ones fail.
-            return [answer for query in queries for answer in self._answer_by(by, step, [query])]
+            return [answer for query in queries for answer in self._answer_by(by, step, [query], until)]
         if by.ladder is None:
             return slates
         return [by.signed(slate, query, step) for query, slate in zip(queries, slates, strict=True)]
