@@ -75,7 +75,7 @@ class Go:
     step: Step
     count: int
     until: float
-    """After when no further stage begins."""
+    """When no further stage begins any more."""
     seconds: float = 0.0
     networks: float = 0.0
     hits: int = 0
