@@ -310,7 +310,7 @@ def test_no_key_gets_into_the_log(settings: Settings, tmp_path: Path, caplog: py
     with caplog.at_level(logging.DEBUG), calling(replace(settings, keys=file)) as call:
         headers = {"authorization": f"Bearer {token}"}
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise RuntimeError("as played")
 
         call.server.live.pipeline.run_many = fail  # type: ignore[method-assign]
@@ -337,7 +337,7 @@ def test_pages_of_other_origins_may_call_only_where_they_are_named(settings: Set
 
 
 def test_what_goes_wrong_inside_is_not_shown(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(call.server.live.pipeline, "run_many", fail)
@@ -357,10 +357,10 @@ def test_the_panic_of_a_library_fails_one_question_and_not_the_worker(
     pipeline = call.server.live.pipeline
     run_many = pipeline.run_many
 
-    def panic(queries: list[Query]) -> list[Slate]:
+    def panic(queries: list[Query], **more: Any) -> list[Slate]:
         if any(query.text == "panic" for query in queries):
             raise Panic("secret")
-        return run_many(queries)
+        return run_many(queries, **more)
 
     monkeypatch.setattr(pipeline, "run_many", panic)
     questions = [("POST", "/search", {"json": {"text": text}}) for text in ("a", "panic", "b")]

@@ -31,10 +31,10 @@ def test_work_whose_caller_hung_up_is_dropped_before_it_runs(call: Caller, monke
     gate, answered, pipeline = threading.Event(), list[str](), call.server.live.pipeline
     run_many = pipeline.run_many
 
-    def held(queries: Sequence[Query]) -> Any:
+    def held(queries: Sequence[Query], **more: Any) -> Any:
         gate.wait(30)
         answered.extend(query.text or "" for query in queries)
-        return run_many(queries)
+        return run_many(queries, **more)
 
     monkeypatch.setattr(pipeline, "run_many", held)
 
