@@ -357,7 +357,7 @@ def test_the_panic_of_a_library_fails_one_question_and_not_the_worker(
     pipeline = call.server.live.pipeline
     run_many = pipeline.run_many
 
-    def panic(queries: list[Query], **more: Any) -> list[Slate]:
+    def panic(queries: list[Query], **more: float) -> list[Slate]:
         if any(query.text == "panic" for query in queries):
             raise Panic("secret")
         return run_many(queries, **more)
