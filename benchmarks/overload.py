@@ -51,6 +51,8 @@ BURST, CALM = 30.0, 10.0
 """Seconds of the burst, and of quiet before and after it."""
 SATURATED, GENEROUS = 8.0, 1_000.0
 """Seconds in which a server is asked more than it can answer, and the milliseconds that it may take."""
+FIRST, FASTER, MOST = 200.0, 1.6, 1_500.0
+"""Questions a second that a server is asked first, by how much more the next time, and the most that can be sent."""
 STEERED = "steered"
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 RECIPE = Path(__file__).parent / "recipes" / "overload.toml"
@@ -242,20 +244,16 @@ LEVELS = {"median": 50, "p99": 99}
 
 
 def _capacities(field: _Field, rungs: Sequence[Rung]) -> tuple[float, list[Row]]:
-    """Answers a second of each server where more is asked than it can answer."""
+    """The most answers a second of each server, asked more and more until it cannot answer, or the sender not send."""
     rows: list[Row] = []
-    asked = 200.0
     asking = Asking(zipf=0.0, deadlines={**DEADLINES, "interactive": GENEROUS})
-    for rung in [*rungs, None]:
-        name = STEERED if rung is None else rung.name
+    for name in [*(rung.name for rung in rungs), STEERED]:
         field.ask(name, Trace(rate=20, seconds=3), asking, seed=SEED + 1)  # costs are learned
-        while True:
-            report = field.ask(name, Trace(rate=asked, seconds=SATURATED), asking)
-            told = report.groups()["all"]
-            if (told.in_time or 0) < 0.85 or asked > 3_000:
-                break
-            asked *= 1.6
-        rows.append(_row(name, "capacity, answers a second", told.goodput))
+        asked, found = FIRST, list[float]()
+        while not found or (asked < MOST and found[-1] > 0.85 * asked / FASTER):
+            found.append(field.ask(name, Trace(rate=asked, seconds=SATURATED), asking).groups()["all"].goodput)
+            asked *= FASTER
+        rows.append(_row(name, "capacity, answers a second", max(found)))
     if not rows[0]["value"]:
         raise ConfigError("the top rung answered nothing within a second; other work on this machine leaves no room.")
     return float(rows[0]["value"]), rows
@@ -274,9 +272,12 @@ def _compared(field: _Field, name: str, trace: Trace) -> Iterator[Row]:
     """Send a trace to all servers in turn, in each round another one of its kind."""
     rounds = [{server: field.ask(server, trace, seed=SEED + number) for server in field.servers} for number in ROUNDS]
     for server in field.servers:
-        found = [_told(reports[server], trace, field) for reports in rounds]
+        found = [_told(reports[server]) for reports in rounds]
         for metric in dict.fromkeys(metric for figures in found for metric in figures):
             yield _spread(server, f"{name}: {metric}", [figures.get(metric) for figures in found])
+    if trace.shape == "burst":
+        back = [_recovery(reports[STEERED], trace, field) for reports in rounds]
+        yield _spread(STEERED, f"{name}: seconds until the top rung is back", back)
     top = next(iter(field.servers))
     pairs = [[reports[server].groups()["all"] for server in (STEERED, top)] for reports in rounds]
     goodput = [steered.goodput / max(fixed.goodput, 1e-9) for steered, fixed in pairs]
@@ -286,7 +287,7 @@ def _compared(field: _Field, name: str, trace: Trace) -> Iterator[Row]:
     yield _spread(STEERED, f"{name}: times as few violations as the top rung", fewer)
 
 
-def _told(report: Report, trace: Trace, field: _Field) -> dict[str, float | None]:
+def _told(report: Report) -> dict[str, float | None]:
     """Return the figures of one trace."""
     groups = report.groups()
     told = groups["all"]
@@ -306,10 +307,7 @@ def _told(report: Report, trace: Trace, field: _Field) -> dict[str, float | None
         "sender late, p99 ms": float(np.percentile(report.lateness, 99)) * 1000,
         "sender, ms of a core a question": report.processor,
     }
-    figures |= {f"answers of {rung}": share for rung, share in told.rungs.items()}
-    if trace.shape == "burst":
-        figures["seconds until the top rung is back"] = _recovery(report, trace, field)
-    return figures
+    return figures | {f"answers of {rung}": share for rung, share in told.rungs.items()}
 
 
 def _spread(system: str, metric: str, values: Sequence[float | None]) -> Row:
