@@ -80,10 +80,10 @@ def run(data: Path, say: Say) -> dict[str, Any]:
         folders[STEERED] = part_of(kept / "ladder", rungs, scratch / "steered")
         rows = [*_speeds(rungs, kept / "ladder", texts, say), *_choosing(rungs, floor)]
         servers = {}
+        # No slates are kept: it is the vectors of texts that repeat whose hits are counted.
+        alike = ("--quality-floor", str(floor), "--slates-mb", "0")
         for place, (name, folder) in enumerate(folders.items()):
-            # No slates are kept: it is the vectors of texts that repeat whose hits are counted.
-            steered = ("--ladder", folder, "--quality-floor", str(floor), "--slates-mb", "0")
-            options = (*steered, "--events", scratch / f"{place}.db")
+            options = ("--ladder", folder, "--events", scratch / f"{place}.db", *alike)
             servers[name] = stack.enter_context(serving(artifact, *options, log=scratch / f"{place}.log")).url
         field = _Field(servers, {rung.name: rung.quality / rungs[0].quality for rung in rungs}, Catalogue(texts), say)
         capacity, found = _capacities(field, rungs)

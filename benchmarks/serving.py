@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from benchmarks import http_peers
 from benchmarks.server import Running, fitted, serving
 from twofold.core.errors import DataError
 from twofold.data import read_data
+from twofold.serve.load import Caches, hit_rates, read_caches
 
 __all__ = ["PROTOCOL", "SATURATED_SECONDS", "compared", "others", "run"]
 
@@ -110,14 +110,14 @@ async def at_rate(system: System, rate: float, seconds: float, seed: int) -> Ask
         failed += not answer.startswith(b"HTTP/1.1 200")
         idle.append(streams)
 
-    before, known = _cpu(system.server), _slates(system.server)
+    before, known = _cpu(system.server), _caches(system.server)
     await asyncio.gather(*(ask(number) for number in range(len(due))))
     spent = _cpu(system.server) - before
     system.asked += len(due)
     for _, writer in idle:
         writer.close()
     p50, p99 = np.percentile(took, (50, 99))
-    kept = _share(known, _slates(system.server))
+    kept = _kept(known, _caches(system.server))
     return Asked(len(due) / seconds, float(p50), float(p99), failed, 1000 * spent / len(due), kept)
 
 
@@ -126,7 +126,7 @@ def saturated(system: System, seconds: float, connections: int, folder: Path) ->
     bodies, script = folder / "bodies.txt", folder / "ask.lua"
     bodies.write_bytes(b"\n".join(path.encode() + b" " + body for path, body in system.coming()))
     script.write_text(LUA % bodies, encoding="utf-8")
-    before, known = _cpu(system.server), _slates(system.server)
+    before, known = _cpu(system.server), _caches(system.server)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s", "-s", str(script)]
     done = subprocess.run([*command, system.server.url], check=True, capture_output=True, text=True)
     spent = _cpu(system.server) - before
@@ -139,7 +139,7 @@ def saturated(system: System, seconds: float, connections: int, folder: Path) ->
     assert rate is not None
     system.asked += int(count[1])
     answered = max(int(count[1]) - failed, 1)  # a refusal is an answer to wrk alone
-    kept = _share(known, _slates(system.server))
+    kept = _kept(known, _caches(system.server))
     return Asked(float(rate[1]) * answered / int(count[1]), p50, p99, failed, 1000 * spent / answered, kept)
 
 
@@ -159,16 +159,13 @@ def _cpu(server: Running) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _slates(server: Running) -> Counter[str]:
-    """Return how many slates a server had kept, and how many it had not; nothing of one that is not ours."""
-    text = httpx2.get(f"{server.url}/metrics", timeout=60).text
-    found = re.findall(r'twofold_question_slates_total\{cache="(\w+)"\} (\S+)', text)
-    return Counter({name: int(float(count)) for name, count in found})
+def _caches(server: Running) -> Caches:
+    """Return what a server had kept, and what it had not; nothing of one that is not ours."""
+    return read_caches(httpx2.get(f"{server.url}/metrics", timeout=60).text)
 
 
-def _share(before: Counter[str], after: Counter[str]) -> float:
-    told = after - before
-    return told["hit"] / told.total() if told.total() else float("nan")
+def _kept(before: Caches, after: Caches) -> float:
+    return hit_rates(after - before).get("slates", float("nan"))
 
 
 def run(data: Path, progress: Callable[[str], None]) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 import math
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from twofold.core.errors import DataError, nearest
-from twofold.core.ids import Id
+from twofold.core.ids import Id, new_id
 
 __all__ = ["Event", "Kind"]
 
@@ -58,7 +57,7 @@ class Event:
     """What is said of an item or a user that was added or changed, by column; see `Dataset.with_items`."""
     timestamp: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     """Milliseconds since 1970 in UTC."""
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

@@ -1,6 +1,7 @@
 """The map between the ids that a caller uses and the dense codes that arrays use."""
 
 import re
+import secrets
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["Codes", "Id", "IdMap"]
+__all__ = ["Codes", "Id", "IdMap", "new_id"]
 
 Id = str | int
 Codes = npt.NDArray[np.int32]
@@ -16,6 +17,11 @@ Codes = npt.NDArray[np.int32]
 UNKNOWN = -1
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 """How an integer of 64 bits is spelled, without needless signs or zeros."""
+
+
+def new_id() -> str:
+    """Return an id that nothing else has: 128 bits by chance, in hexadecimal digits."""
+    return secrets.token_hex(16)
 
 
 class IdMap:

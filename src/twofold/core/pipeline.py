@@ -19,11 +19,11 @@ from twofold.core.dataset import Dataset
 from twofold.core.diversity import depth, diversify, likeness
 from twofold.core.errors import ArtifactError, ConfigError
 from twofold.core.history import Histories
-from twofold.core.ids import Codes, Id
+from twofold.core.ids import Codes, Id, new_id
 from twofold.core.query import Batch, Evidence, Query
 from twofold.core.recipe import EVIDENCE, Recipe
 from twofold.core.scores import Candidates, Mask, Scores
-from twofold.core.slate import Pick, Slate, new_id
+from twofold.core.slate import Pick, Slate
 from twofold.core.stage import Encoder, Expander, Fuser, Progress, Ranker, Retriever, Stage, link, make_stage
 
 __all__ = ["Pipeline"]
@@ -282,8 +282,7 @@ class Pipeline:
             or len(slate) < query.k
             or any(name.startswith("nothing.") for pick in slate.picks for name in pick.sources),
         }
-        weights = [self.recipe.evidence.of(kind) for kind in EVIDENCE if given[kind]]
-        asked = {name for part in weights for name, weight in part.items() if weight != 0}
+        asked = {name for kind in EVIDENCE if given[kind] for name in self.recipe.evidence.asked(kind)}
         return any(stage.heeds for name, stage in self.stages.items() if name in asked or name not in self.retrievers)
 
     def _arranged(self, query: Query, found: Candidates) -> Candidates:
@@ -304,7 +303,7 @@ class Pipeline:
         Raises:
             LateError: it is too late for all queries.
         """
-        weights = {name: weight for name, weight in self.recipe.evidence.of(evidence).items() if weight != 0}
+        weights = self.recipe.evidence.asked(evidence)
         opinions = {}
         for name in weights:
             batch.check_time()

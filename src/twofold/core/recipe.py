@@ -30,6 +30,10 @@ class Weights:
         """Return the weights for one part of a query."""
         return getattr(self, evidence)  # type: ignore[no-any-return]
 
+    def asked(self, evidence: Evidence) -> dict[str, float]:
+        """Return the weights of those that are asked for one part of a query: one of weight 0 is not."""
+        return {name: weight for name, weight in self.of(evidence).items() if weight != 0}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:

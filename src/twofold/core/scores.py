@@ -74,8 +74,8 @@ class Candidates:
 
     def ordered(self) -> "Candidates":
         """Return the same items by falling score, then rising code; a score of -inf becomes item -1, at the end."""
-        if (self.scores[:, 1:] < self.scores[:, :-1]).all() and (self.scores > -np.inf).all():
-            return self
+        if (self.scores[:, 1:] < self.scores[:, :-1]).all() and (self.scores[:, -1:] > -np.inf).all():
+            return self  # falling already, so that only the last could be -inf
         order = np.lexsort((self.items, -self.scores), axis=1)
         ranked = self._map(lambda array: along(array, order))
         lost = ranked.scores == -np.inf

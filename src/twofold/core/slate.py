@@ -1,6 +1,5 @@
 """`Slate`: the answer to a query."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from twofold.core.ids import Id
 from twofold.core.ladder import Setting
 
-__all__ = ["Pick", "Slate", "new_id"]
+__all__ = ["Pick", "Slate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +57,3 @@ class Slate:
     def as_dict(self) -> dict[str, Any]:
         """Return the slate as plain values for JSON."""
         return asdict(self)
-
-
-def new_id() -> str:
-    """Return an id that no other slate has: 128 bits by chance, in hexadecimal digits."""
-    return secrets.token_hex(16)

@@ -1,6 +1,7 @@
 """Popularity: what most people like, of all time or lately."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -85,11 +86,12 @@ class Popularity(Retriever):
 
     def score(self, batch: Batch, evidence: Evidence) -> CommonScores:
         """Score all items, for every query alike."""
-        return CommonScores(np.broadcast_to(self.counts, (len(batch), len(self.counts))), self._ranked)
+        counts = self.counts  # others may take their place meanwhile
+        return CommonScores(np.broadcast_to(counts, (len(batch), len(counts))), partial(self._ranked, counts))
 
-    def _ranked(self, k: int) -> tuple[Codes, Floats]:
+    def _ranked(self, counts: Floats, k: int) -> tuple[Codes, Floats]:
         """Return the ranking of the k best, kept until counts change: many queries ask for it between two events."""
-        kept, counts = self._kept, self.counts
+        kept = self._kept
         if kept is None or kept[0] is not counts or kept[1].shape[1] < min(k, len(counts)):
             self._kept = kept = (counts, *DenseScores(np.asarray(counts)[None]).top(k))
         return kept[1][:, :k], kept[2][:, :k]

@@ -1,7 +1,7 @@
 """`Beside`: artifacts that answer beside the promoted one, since arms of experiments that run name them."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +65,19 @@ class Beside:
                 self._tell(f"an experiment does not run here, since its artifact {folder!r} cannot be opened: {error}")
         self.opened = opened
 
-    def split(self, by: Answering, queries: Sequence[Query]) -> Iterator[tuple[Answering, list[int]]]:
-        """Yield for each artifact that is to answer some of these queries which ones, by their places.
+    def of(self, query: Query, by: Answering) -> Answering:
+        """Return what answers a query.
 
         Args:
-            by: answers what is directed to no artifact, or to one that is open no more.
-            queries: the queries.
+            query: the query.
+            by: answers what is directed to no artifact, or to one that is not open.
         """
-        places: dict[str, list[int]] = {}
+        return self.opened.get(query.artifact, by) if isinstance(query, Directed) else by
+
+    def split(self, by: Answering, queries: Sequence[Query]) -> Iterable[tuple[Answering, list[int]]]:
+        """Return what answers some of these queries, each with which ones, by their places; see `of`."""
+        groups: dict[int, tuple[Answering, list[int]]] = {}
         for place, query in enumerate(queries):
-            folder = query.artifact if isinstance(query, Directed) and query.artifact in self.opened else ""
-            places.setdefault(folder, []).append(place)
-        for folder, found in places.items():
-            yield self.opened.get(folder, by), found
+            other = self.of(query, by)
+            groups.setdefault(id(other), (other, []))[1].append(place)
+        return groups.values()

@@ -15,17 +15,17 @@ from threadpoolctl import threadpool_limits
 from twofold.core.artifact import Artifact
 from twofold.core.errors import ConfigError, LateError, StoreError, TwofoldError
 from twofold.core.event import Event
-from twofold.core.ids import Id
+from twofold.core.ids import Id, new_id
 from twofold.core.ladder import LADDER, Ladder
 from twofold.core.pipeline import Pipeline
 from twofold.core.query import Query
 from twofold.core.rungs import apply_settings
-from twofold.core.slate import Slate, new_id
+from twofold.core.slate import Slate
 from twofold.core.threads import available_threads
 from twofold.events import EventStore, LoggedSlate, SqlStore
 from twofold.serve import wire
 from twofold.serve.asking import Answering, Questions
-from twofold.serve.beside import Beside, Directed
+from twofold.serve.beside import Beside
 from twofold.serve.control import Controller, Steering, Step
 from twofold.serve.experiments import RESERVED, Assigned, Experiments, unit_of
 from twofold.serve.gathering import Gatherer, plain
@@ -142,7 +142,7 @@ class Server:
 
     def find(self, query: Query) -> Slate | None:
         """Return the slate that a query got before, under a new id, if that is what would be answered now."""
-        by = self._by(query)
+        by = self.beside.of(query, self.answering)
         kept = by.find(query, by.live.stamp(query.user), self.questions.step())
         (self.metrics.missed if kept is None else self.metrics.kept).inc()
         return None if kept is None else replace(kept, id=new_id(), milliseconds={})
@@ -155,10 +155,10 @@ class Server:
             Refusal: too many wait.
         """
         self.metrics.waiting.set(len(self.questions))
-        by = self._by(query)
+        by = self.beside.of(query, self.answering)
         stamp = by.live.stamp(query.user)
         slate = await self.questions.do(query)
-        if self._by(query) is by:  # else another one may have answered
+        if self.beside.of(query, self.answering) is by:  # else another one may have answered
             by.keep(query, stamp, slate)
         return slate
 
@@ -255,10 +255,6 @@ class Server:
         if by.ladder is None:
             return slates
         return [by.signed(slate, query, step) for query, slate in zip(queries, slates, strict=True)]
-
-    def _by(self, query: Query) -> Answering:
-        """Return what answers a query."""
-        return self.beside.opened.get(query.artifact, self.answering) if isinstance(query, Directed) else self.answering
 
     def _write(self, batches: Sequence[Sequence[Event]]) -> Sequence[None]:
         self.store.append([event for batch in batches for event in batch])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from twofold.serve.lanes import PRIORITIES, Priority
 from twofold.serve.load.arrivals import Moments, Trace
+from twofold.serve.load.caches import Caches, hit_rates
 from twofold.serve.load.questions import Question
 from twofold.serve.load.sending import Answers
 
@@ -61,9 +62,8 @@ class Report:
     """Milliseconds, by priority."""
     qualities: Mapping[str, float]
     """Of the rungs of the server's ladder, as shares of the top rung's; the best first."""
-    caches: Counter[tuple[str, str]]
-    """How often the server had kept what it needed, during the trace: of "vectors" and "slates" each "hit" and "miss";
-    empty where it does not say."""
+    caches: Caches
+    """How often the server had kept what it needed, during the trace; empty where it does not say."""
 
     @property
     def latencies(self) -> Moments:
@@ -92,8 +92,7 @@ class Report:
     @property
     def hit_rates(self) -> dict[str, float]:
         """The share of the slates that the server had kept, and of the vectors of texts for those that it had not."""
-        asked = {kind: self.caches[kind, "hit"] + self.caches[kind, "miss"] for kind in ("slates", "vectors")}
-        return {kind: self.caches[kind, "hit"] / count for kind, count in asked.items() if count}
+        return hit_rates(self.caches)
 
     @property
     def processor(self) -> float | None:

@@ -1,7 +1,5 @@
 """`run_load`: asks a server what it is, sends a trace of questions, and reports."""
 
-import re
-from collections import Counter
 from typing import TypeVar
 
 import httpx2
@@ -11,6 +9,7 @@ from twofold.serve import wire
 from twofold.serve.calls import ApiError, Call, health, ladder
 from twofold.serve.client import reached
 from twofold.serve.load.arrivals import Trace
+from twofold.serve.load.caches import Caches, read_caches
 from twofold.serve.load.questions import Asking, Catalogue, draw
 from twofold.serve.load.report import Report
 from twofold.serve.load.sending import send
@@ -21,7 +20,6 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds beyond the longest deadline that is asked for, in which answers are waited for."""
-CACHES = re.compile(r'^twofold_(?:query|question)_(vectors|slates)_total\{cache="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 class _Told:
@@ -40,11 +38,10 @@ class _Told:
         self._read(health())
         return self._read(ladder())
 
-    def caches(self) -> Counter[tuple[str, str]]:
+    def caches(self) -> Caches:
         """Return hits and misses of what is kept, vectors and slates; nothing where the key may not know."""
         response = self._get(method="GET", url="/metrics")
-        found = CACHES.findall(response.text) if response.is_success else []
-        return Counter({(kind, outcome): int(float(count)) for kind, outcome, count in found})
+        return read_caches(response.text if response.is_success else "")
 
     def _read(self, call: Call[T]) -> T:
         return call.read(self._get(**call.request()))
@@ -100,9 +97,9 @@ def run_load(
     )
 
 
-def _after(told: _Told) -> Counter[tuple[str, str]]:
+def _after(told: _Told) -> Caches:
     """Return the counts once more; a server that the trace has killed says nothing, and the trace is told of anyway."""
     try:
         return told.caches()
     except ApiError:
-        return Counter()
+        return Caches()
